@@ -1,0 +1,137 @@
+/**
+ * What can be said about a machine and seen of it. Sizes are bytes unless the name says MiB.
+ */
+import { z } from 'zod';
+
+/** A host-name label (RFC 1123), starting with a letter: the machine answers to it on its LANs. */
+export const machineName = z
+  .string()
+  .regex(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/, 'a name is a-z, 0-9 and -, starting with a letter');
+
+export const engineName = z.enum(['native', 'portable']);
+export type EngineName = z.infer<typeof engineName>;
+
+export const machineState = z.enum(['off', 'starting', 'running', 'paused', 'stopping', 'crashed']);
+export type MachineState = z.infer<typeof machineState>;
+
+export const diskView = z.object({
+  id: z.string(),
+  /** 'overlay': copy-on-write over an image; 'blank': the machine's own raw file. */
+  kind: z.enum(['overlay', 'blank']),
+  image: z.string().optional(),
+  /** As the guest sees it. */
+  virtualBytes: z.number(),
+  /** What the machine's own file occupies on the host. */
+  realBytes: z.number(),
+  device: z.string(),
+  attached: z.boolean(),
+});
+export type DiskView = z.infer<typeof diskView>;
+
+export const nicView = z.object({
+  id: z.string(),
+  slot: z.number().int(),
+  network: z.string(),
+  mac: z.string(),
+  /** Leased or reported by the guest, most recent first. */
+  addresses: z.array(z.string()),
+  connected: z.boolean(),
+});
+export type NicView = z.infer<typeof nicView>;
+
+/** What the agent inside the guest has told us; absent until it answers. */
+export const guestView = z.object({
+  hostname: z.string(),
+  osName: z.string(),
+  kernelRelease: z.string(),
+  architecture: z.string(),
+});
+
+export const machineView = z.object({
+  id: z.string(),
+  name: machineName,
+  engine: engineName,
+  /** The name of the machine this one runs inside of, for nested machines. */
+  parent: z.string().optional(),
+  state: machineState,
+  /** Since when it is in that state: milliseconds since the epoch. */
+  sinceMs: z.number(),
+  /** Why it crashed or could not be read; one sentence. */
+  reason: z.string().optional(),
+  /** The last console lines, when it crashed. */
+  lastLines: z.array(z.string()).optional(),
+  /** What a start now would be refused for: a broken machine.yaml, with line and column. */
+  fault: z.string().optional(),
+  cpus: z.number().int(),
+  memoryMib: z.number().int(),
+  image: z.string().optional(),
+  /** Which kernel runs it, or would: its id and why. */
+  kernel: z.string(),
+  kernelChoice: z.string(),
+  consoles: z.number().int(),
+  disks: z.array(diskView),
+  nics: z.array(nicView),
+  tags: z.array(z.string()),
+  notes: z.string(),
+  confinement: z.enum(['on', 'off', 'unavailable']),
+  confinementNote: z.string().optional(),
+  pid: z.number().int().optional(),
+  startedMs: z.number().optional(),
+  /** How long the last start took from the request to userland, in milliseconds. */
+  bootMs: z.number().optional(),
+  agent: z.boolean(),
+  guest: guestView.optional(),
+  directory: z.string(),
+});
+export type MachineView = z.infer<typeof machineView>;
+
+export const trashedMachine = z.object({
+  name: z.string(),
+  trashedMs: z.number(),
+  realBytes: z.number(),
+});
+export type TrashedMachine = z.infer<typeof trashedMachine>;
+
+/** One look at a machine, taken once a second while somebody watches. */
+export const statsSample = z.object({
+  atMs: z.number(),
+  /** Of one host processor: 1 is one core fully used. */
+  cpu: z.number(),
+  memoryGivenBytes: z.number(),
+  /** What the host really holds for it. */
+  memoryHostBytes: z.number(),
+  /** What the guest counts as used, when its agent answers. */
+  memoryGuestBytes: z.number().optional(),
+  diskReadBytesPerSecond: z.number(),
+  diskWriteBytesPerSecond: z.number(),
+  networkRxBytesPerSecond: z.number(),
+  networkTxBytesPerSecond: z.number(),
+});
+export type StatsSample = z.infer<typeof statsSample>;
+
+const sizeMib = z.number().int().min(16).max(1 << 20);
+
+export const createMachine = z.strictObject({
+  name: machineName.optional(),
+  /** An image's name; the built-in Tiny Linux when absent. */
+  image: z.string().default('tiny'),
+  engine: engineName.optional(),
+  memoryMib: sizeMib.default(256),
+  cpus: z.number().int().min(1).max(64).default(1),
+  /** Host paths of further disk images, each imported and attached. */
+  diskPaths: z.array(z.string()).default([]),
+  networks: z.array(z.string()).default([]),
+  tags: z.array(z.string()).default([]),
+});
+
+export const updateMachine = z.strictObject({
+  name: machineName.optional(),
+  memoryMib: sizeMib.optional(),
+  cpus: z.number().int().min(1).max(64).optional(),
+  kernel: z.string().optional(),
+  commandLine: z.string().max(1024).optional(),
+  consoles: z.number().int().min(1).max(8).optional(),
+  confinement: z.enum(['on', 'off']).optional(),
+  tags: z.array(z.string().max(40)).max(32).optional(),
+  notes: z.string().max(20000).optional(),
+});

@@ -1,0 +1,234 @@
+/**
+ * The server's half: one `Connection` for each client, in front of one `Api`. It parses what
+ * arrives, checks parameters against the contract's table, keeps streams within their credit and
+ * sends events. A client that breaks the protocol is told why once and cut off; nobody else
+ * notices.
+ */
+import { methods, type MethodName } from '../contract/methods.ts';
+import type { EventName, Events } from '../contract/events.ts';
+import { asRefusal, Refusal } from '../base/refusal.ts';
+import {
+  chunkBytesMax,
+  clientMessage,
+  creditBytes,
+  packBytes,
+  parseControl,
+  unpackBytes,
+  type Channel,
+} from './wire.ts';
+
+/** The server's end of a byte stream. */
+export interface StreamPort {
+  /** How many bytes may be sent now. */
+  readonly creditBytes: number;
+  /** Called whenever credit grows from nothing; the source sends again from there. */
+  onCredit: () => void;
+  /** Bytes from the client; taking them grants the client as many again. */
+  onBytes: (bytes: Uint8Array) => void | Promise<void>;
+  /** The client will send no more. */
+  onEnd: () => void;
+  /** Must not exceed `creditBytes`. */
+  send(bytes: Uint8Array): void;
+  /** Sends all of it, waiting for credit as often as needed. */
+  sendAll(bytes: Uint8Array): Promise<void>;
+}
+
+export interface Caller {
+  /** Aborted when the client cancels this call or goes away. */
+  readonly signal: AbortSignal;
+  readonly connection: Connection;
+  /** Present on the rows of the table that have `stream`. */
+  readonly stream?: StreamPort;
+  /** Whether this client may name host paths (unix socket, the app itself). */
+  readonly trusted: boolean;
+}
+
+/** What stands behind the table: one function for all methods, parameters already checked. */
+export interface Api {
+  call(method: MethodName, params: unknown, caller: Caller): Promise<unknown>;
+  connected(connection: Connection): void;
+  disconnected(connection: Connection): void;
+}
+
+const callsMax = 1024;
+const idle = () => {};
+
+class ServerStream implements StreamPort {
+  creditBytes = creditBytes;
+  onCredit: () => void = idle;
+  onBytes: (bytes: Uint8Array) => void | Promise<void> = idle;
+  onEnd: () => void = idle;
+  /** What the client may still send before it must wait for us. */
+  grantedBytes = creditBytes;
+  private readonly sendBytes: (bytes: Uint8Array) => void;
+  private readonly signal: AbortSignal;
+  private waiting: (() => void)[] = [];
+
+  constructor(sendBytes: (bytes: Uint8Array) => void, signal: AbortSignal) {
+    this.sendBytes = sendBytes;
+    this.signal = signal;
+    signal.addEventListener('abort', () => this.wake(), { once: true });
+  }
+
+  send(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if (bytes.length > this.creditBytes) throw new Error('broken invariant: sent beyond credit');
+    this.creditBytes -= bytes.length;
+    for (let at = 0; at < bytes.length; at += chunkBytesMax) {
+      this.sendBytes(bytes.subarray(at, at + chunkBytesMax));
+    }
+  }
+
+  async sendAll(bytes: Uint8Array): Promise<void> {
+    let at = 0;
+    while (at < bytes.length) {
+      this.signal.throwIfAborted();
+      if (this.creditBytes === 0) {
+        await new Promise<void>((resolve) => this.waiting.push(resolve));
+        continue;
+      }
+      const length = Math.min(this.creditBytes, bytes.length - at);
+      this.send(bytes.subarray(at, at + length));
+      at += length;
+    }
+  }
+
+  grow(bytes: number): void {
+    this.creditBytes = Math.min(this.creditBytes + bytes, creditBytes);
+    this.wake();
+    this.onCredit();
+  }
+
+  private wake(): void {
+    const woken = this.waiting;
+    this.waiting = [];
+    for (const resume of woken) resume();
+  }
+}
+
+type Call = { abort: AbortController; stream?: ServerStream };
+
+export class Connection {
+  /** Free for the api to keep what belongs to this client (its subscriptions). */
+  subscribed = false;
+  private readonly channel: Channel;
+  private readonly api: Api;
+  private readonly trusted: boolean;
+  private readonly calls = new Map<number, Call>();
+  private open = true;
+
+  constructor(channel: Channel, api: Api, options: { trusted: boolean }) {
+    this.channel = channel;
+    this.api = api;
+    this.trusted = options.trusted;
+    channel.onMessage = (message) => this.receive(message);
+    channel.onClose = () => this.end();
+    api.connected(this);
+  }
+
+  /** Bytes this client has not taken yet; the api may skip samples for a client far behind. */
+  get pendingBytes(): number {
+    return this.channel.pendingBytes;
+  }
+
+  emit<E extends EventName>(event: E, payload: Events[E]): void {
+    this.send({ event, payload });
+  }
+
+  close(): void {
+    this.channel.close();
+    this.end();
+  }
+
+  private send(message: object): void {
+    if (this.open) this.channel.send(JSON.stringify(message));
+  }
+
+  private end(): void {
+    if (!this.open) return;
+    this.open = false;
+    for (const call of this.calls.values()) call.abort.abort();
+    this.calls.clear();
+    this.api.disconnected(this);
+  }
+
+  private receive(message: string | Uint8Array): void {
+    try {
+      if (typeof message === 'string') this.receiveControl(message);
+      else this.receiveBytes(message);
+    } catch (thrown) {
+      const { code, message: sentence } = asRefusal(thrown);
+      this.send({ id: 1, error: { code, message: sentence } });
+      this.close();
+    }
+  }
+
+  private receiveControl(text: string): void {
+    const message = parseControl(clientMessage, text);
+    if ('method' in message) this.begin(message.id, message.method, message.params);
+    else if ('cancel' in message) this.calls.get(message.cancel)?.abort.abort();
+    else if ('credit' in message) this.calls.get(message.credit)?.stream?.grow(message.bytes);
+    else this.calls.get(message.end)?.stream?.onEnd();
+  }
+
+  private receiveBytes(message: Uint8Array): void {
+    const { stream: id, payload } = unpackBytes(message);
+    const stream = this.calls.get(id)?.stream;
+    if (!stream) return;
+    if (payload.length > stream.grantedBytes) {
+      throw new Refusal('bad-input', 'More bytes were sent on a stream than were asked for.');
+    }
+    stream.grantedBytes -= payload.length;
+    void (async () => {
+      await stream.onBytes(payload.slice());
+      stream.grantedBytes += payload.length;
+      this.send({ credit: id, bytes: payload.length });
+    })();
+  }
+
+  private begin(id: number, method: string, params: unknown): void {
+    if (this.calls.has(id)) throw new Refusal('bad-input', 'A call number was used twice.');
+    if (this.calls.size >= callsMax) throw new Refusal('bad-input', 'Too many calls at once.');
+    const abort = new AbortController();
+    const call: Call = { abort };
+    this.calls.set(id, call);
+    this.run(id, method, params, call)
+      .then((result) => this.send({ id, result: result ?? null }))
+      .catch((thrown: unknown) => {
+        const { code, message, at } = asRefusal(thrown);
+        this.send({ id, error: { code, message, ...(at ? { at } : {}) } });
+      })
+      .finally(() => {
+        this.calls.delete(id);
+        call.abort.abort();
+      });
+  }
+
+  private async run(id: number, method: string, params: unknown, call: Call): Promise<unknown> {
+    if (!Object.hasOwn(methods, method)) {
+      throw new Refusal('usage', `There is no method “${method.slice(0, 40)}”.`);
+    }
+    const row = methods[method as MethodName];
+    const parsed = row.params.safeParse(params ?? {});
+    if (!parsed.success) throw new Refusal('usage', plainIssue(parsed.error.issues[0]!));
+    if ('stream' in row) {
+      const send = (bytes: Uint8Array) => {
+        if (this.open) this.channel.send(packBytes(id, bytes));
+      };
+      call.stream = new ServerStream(send, call.abort.signal);
+      this.send({ id, stream: id });
+      this.send({ credit: id, bytes: creditBytes });
+    }
+    return this.api.call(method as MethodName, parsed.data, {
+      signal: call.abort.signal,
+      connection: this,
+      trusted: this.trusted,
+      ...(call.stream ? { stream: call.stream } : {}),
+    });
+  }
+}
+
+function plainIssue(issue: { path: PropertyKey[]; message: string }): string {
+  const where = issue.path.map(String).join('.');
+  return where ? `${where}: ${issue.message}.` : `${issue.message}.`;
+}
