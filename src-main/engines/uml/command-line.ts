@@ -1,0 +1,82 @@
+/**
+ * What a User Mode Linux kernel is told on its command line, and which inherited descriptors it
+ * gets: pure functions of the plan, so that the exact line can be shown and tested.
+ *
+ * Descriptors, from 3 on: for each console an input and an output, then the agent's two, then for
+ * each network slot the near end (the kernel's) and the far end (ours, which the process keeps
+ * alive for us: a new server takes it back out of the process, see `node/launch.ts`).
+ */
+import type { LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
+import { assert } from '../../base/assert.ts';
+
+export const nicSlots = 4;
+/** The serial line that the agent holds: /dev/ttyS7 in the guest. */
+const agentSerial = 7;
+
+export type DescriptorLayout = {
+  readonly consoles: readonly { input: number; output: number }[];
+  readonly agent: { input: number; output: number };
+  readonly nics: readonly { near: number; far: number }[];
+  readonly count: number;
+};
+
+export function layoutDescriptors(consoleCount: number): DescriptorLayout {
+  let next = 3;
+  const pair = () => ({ input: next++, output: next++ });
+  const consoles = Array.from({ length: consoleCount }, pair);
+  const agent = pair();
+  const nics = Array.from({ length: nicSlots }, () => ({ near: next++, far: next++ }));
+  return { consoles, agent, nics, count: next };
+}
+
+/** `vec0:…`: MTU 1500, deep queues and vector calls, over one end of a socket pair. */
+export function nicArgument(slot: number, near: number, mac: string): string {
+  return `vec${slot}:transport=fd,fd=${near},depth=128,vec=1,mac=${mac}`;
+}
+
+export function diskArgument(index: number, disk: PlannedDisk): string {
+  assert(index >= 0 && index < 16, 'a ubd device has an index below 16');
+  assertPlainPath(disk.path);
+  if (disk.backing === undefined) return `ubd${index}d=${disk.path}`;
+  assertPlainPath(disk.backing);
+  // The kernel compares the backing's name with the one in the overlay; giving both re-points it.
+  return `ubd${index}=${disk.path},${disk.backing}`;
+}
+
+/** The guest's device for the root partition. */
+export function rootDevice(partition: number): string {
+  return partition === 0 ? '/dev/ubda' : `/dev/ubda${partition}`;
+}
+
+export function commandLine(plan: LaunchPlan, layout: DescriptorLayout): string[] {
+  const { spec } = plan;
+  const line = [
+    `mem=${Math.floor(spec.memory / 2 ** 20)}M`,
+    'umid=m',
+    `uml_dir=${plan.runDirectory}/`,
+    `initrd=${plan.initramfs}`,
+    ...plan.disks.map((disk, index) => diskArgument(index, disk)),
+    'con=null',
+    'ssl=null',
+    ...layout.consoles.map((fds, index) => `con${index}=fd:${fds.input},fd:${fds.output}`),
+    `ssl${agentSerial}=fd:${layout.agent.input},fd:${layout.agent.output}`,
+    ...spec.nics.map((nic) => nicArgument(nic.slot, layout.nics[nic.slot]!.near, nic.mac)),
+  ];
+  if (plan.kernel.seccomp) line.push('seccomp=on');
+  if (spec.cpus > 1) line.push(`ncpus=${spec.cpus}`);
+  line.push('panic=-1', 'noreboot', 'console=tty0', 'quiet');
+  line.push(
+    `nymph.root=${rootDevice(spec.rootPartition)}`,
+    `nymph.rootfs=${spec.rootFilesystem}`,
+    `nymph.agent=/dev/ttyS${agentSerial}`,
+    `nymph.hostname=${plan.name}`,
+  );
+  if (spec.init) line.push(`nymph.init=${spec.init}`);
+  if (spec.commandLine) line.push(...spec.commandLine.split(/\s+/).filter(Boolean));
+  return line;
+}
+
+function assertPlainPath(path: string): void {
+  // The kernel splits at commas and colons and a space would end the argument.
+  assert(/^\/[^\s,:]*$/.test(path), `a disk path without space, comma or colon: ${path}`);
+}

@@ -1,0 +1,197 @@
+/**
+ * Handles on one running kernel: its consoles, its network ends, its management console and its
+ * end. Nothing here decides; the driver does.
+ */
+import { closeSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { close, pidfdGetfd, pidfdOpen } from '../../../base/node/posix.ts';
+import type {
+  BytePipe,
+  ExitReport,
+  LaunchPlan,
+  PlannedDisk,
+  ProcessSample,
+  RunningMachine,
+} from '../../../machine/engine.ts';
+import { Refusal } from '../../../base/refusal.ts';
+import { diskArgument, nicArgument, type DescriptorLayout } from '../command-line.ts';
+import { MconsoleClient } from './mconsole-client.ts';
+import { closePipes, type Pipes } from './pipe.ts';
+import {
+  childrenOf,
+  cpuSeconds,
+  findMemoryFd,
+  identify,
+  isSameProcess,
+  memoryHostBytes,
+  type ProcessIdentity,
+} from './process.ts';
+
+/** How often a machine that is not our child is looked at, should its pipes not tell. */
+const watchMs = 1000;
+
+type Parts = {
+  plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
+  layout: DescriptorLayout;
+  pid: number;
+  startedMs: number;
+  ends: Map<number, number>;
+  pipes: Pipes;
+  child?: ChildProcess;
+};
+
+export class UmlMachine implements RunningMachine {
+  readonly pid: number;
+  readonly startedMs: number;
+  readonly ours: boolean;
+  readonly exited: Promise<ExitReport>;
+  readonly consoles: readonly BytePipe[];
+  readonly agentPipe: BytePipe;
+  private readonly parts: Parts;
+  private readonly identity: ProcessIdentity;
+  private readonly mconsole: MconsoleClient;
+  private memoryFd?: number;
+  private watch?: NodeJS.Timeout;
+
+  constructor(parts: Parts) {
+    this.parts = parts;
+    this.pid = parts.pid;
+    this.startedMs = parts.startedMs;
+    this.ours = parts.child !== undefined;
+    this.consoles = parts.pipes.consoles;
+    this.agentPipe = parts.pipes.agent;
+    this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
+    this.mconsole = new MconsoleClient(parts.plan.runDirectory);
+    this.exited = parts.child ? childExit(parts.child) : this.strangerExit();
+    void this.exited.then(() => this.release());
+    // Ours only to watch: the server may end while the machine goes on.
+    parts.child?.unref();
+  }
+
+  networkEnd(slot: number): number | undefined {
+    const known = this.parts.ends.get(slot);
+    if (known !== undefined) return known;
+    const nic = this.parts.layout.nics[slot];
+    if (!nic) return undefined;
+    let pidfd: number | undefined;
+    try {
+      pidfd = pidfdOpen(this.pid);
+      const fd = pidfdGetfd(pidfd, nic.far);
+      this.parts.ends.set(slot, fd);
+      return fd;
+    } catch {
+      // Not allowed to look into it (Yama, no compartment): its network rests until it restarts.
+      return undefined;
+    } finally {
+      if (pidfd !== undefined) close(pidfd);
+    }
+  }
+
+  async plugNic(slot: number, mac: string): Promise<void> {
+    const nic = this.parts.layout.nics[slot];
+    if (!nic) throw new Refusal('unsupported', 'All network slots of this machine are taken.');
+    await this.mconsole.request(`config ${nicArgument(slot, nic.near, mac)}`);
+  }
+
+  async unplugNic(slot: number): Promise<void> {
+    await this.mconsole.request(`remove vec${slot}`);
+  }
+
+  async plugDisk(index: number, disk: PlannedDisk): Promise<void> {
+    await this.mconsole.request(`config ${diskArgument(index, disk)}`);
+  }
+
+  async unplugDisk(index: number): Promise<void> {
+    await this.mconsole.request(`remove ubd${index}`);
+  }
+
+  async pause(): Promise<void> {
+    await this.mconsole.request('stop');
+    // With several processors the console stops only the one that answered.
+    if (this.parts.plan.spec.cpus > 1) process.kill(this.pid, 'SIGSTOP');
+  }
+
+  async resume(): Promise<void> {
+    if (this.parts.plan.spec.cpus > 1) process.kill(this.pid, 'SIGCONT');
+    await this.mconsole.request('go');
+  }
+
+  async askToStop(): Promise<void> {
+    await this.mconsole.request('cad');
+  }
+
+  kill(): void {
+    if (!isSameProcess(this.identity)) return;
+    // The kernel first, so that it starts nothing more; in a compartment the namespace's first
+    // process then ends and takes along whatever is left.
+    const family = descendants(this.pid);
+    for (const pid of [this.pid, ...family]) tryKill(pid);
+  }
+
+  async reclaim(bytes: number): Promise<void> {
+    const mib = Math.floor(bytes / 2 ** 20);
+    if (mib < 1) return;
+    // Unplugged pages leave the memory file, and plugged back they are holes until touched.
+    await this.mconsole.request(`config mem=-${mib}M`, 20_000);
+    await this.mconsole.request(`config mem=+${mib}M`, 20_000);
+  }
+
+  sample(): ProcessSample | undefined {
+    if (!isSameProcess(this.identity)) return undefined;
+    this.memoryFd ??= findMemoryFd(this.pid);
+    return {
+      cpuSeconds: cpuSeconds(this.pid),
+      memoryHostBytes: this.memoryFd === undefined ? 0 : memoryHostBytes(this.pid, this.memoryFd),
+    };
+  }
+
+  release(): void {
+    clearInterval(this.watch);
+    closePipes(this.parts.pipes);
+    for (const fd of this.parts.ends.values()) closeSync(fd);
+    this.parts.ends.clear();
+    this.mconsole.close();
+  }
+
+  private strangerExit(): Promise<ExitReport> {
+    return new Promise((resolve) => {
+      const check = () => {
+        if (isSameProcess(this.identity)) return;
+        clearInterval(this.watch);
+        resolve({});
+      };
+      this.watch = setInterval(check, watchMs).unref();
+      for (const pipe of this.parts.pipes.consoles) pipe.onEnd = () => setTimeout(check, 20);
+    });
+  }
+}
+
+function childExit(child: ChildProcess): Promise<ExitReport> {
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      // bubblewrap tells of a signal the way a shell does.
+      if (code !== null && code > 128) resolve({ code, signal: signalName(code - 128) });
+      else resolve({ ...(code === null ? {} : { code }), ...(signal ? { signal } : {}) });
+    });
+  });
+}
+
+function signalName(number: number): string {
+  return { 6: 'SIGABRT', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM', 7: 'SIGBUS' }[number] ?? `signal ${number}`;
+}
+
+function descendants(pid: number): number[] {
+  const found = childrenOf(pid);
+  for (let index = 0; index < found.length && index < 4096; index++) {
+    found.push(...childrenOf(found[index]!));
+  }
+  return found;
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone already.
+  }
+}

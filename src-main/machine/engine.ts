@@ -1,0 +1,87 @@
+/**
+ * The seam between the household and whatever runs a machine. An engine is given a plan, in which
+ * every path is checked and every default filled in, and answers with a `RunningMachine`: handles
+ * on one operating-system process that goes on living when we do not.
+ */
+import type { MachineSpec } from './spec.ts';
+
+/** A disk as the engine is to open it: a raw file, or an overlay over a raw file. */
+export interface PlannedDisk {
+  readonly id: string;
+  readonly path: string;
+  /** The read-only file below an overlay. */
+  readonly backing?: string;
+}
+
+export interface LaunchPlan {
+  readonly name: string;
+  readonly spec: MachineSpec;
+  readonly kernel: {
+    readonly path: string;
+    readonly sharedLibraries: readonly string[];
+    readonly seccomp: boolean;
+  };
+  readonly initramfs: string;
+  /** In order of their device letters. */
+  readonly disks: readonly PlannedDisk[];
+  /** The machine's own folder: the only place it may write. */
+  readonly directory: string;
+  /** Short folder for sockets and pipes, gone with the next boot of the host. */
+  readonly runDirectory: string;
+  readonly confined: boolean;
+}
+
+/** How it ended. `code` and `signal` are unknown for a machine that was not our child. */
+export interface ExitReport {
+  readonly code?: number;
+  readonly signal?: string;
+}
+
+/** Counters since the machine started; rates are the reader's to make. */
+export interface ProcessSample {
+  readonly cpuSeconds: number;
+  readonly memoryHostBytes: number;
+}
+
+/** A two-way byte pipe into the guest: a console or the agent's line. */
+export interface BytePipe {
+  write(bytes: Uint8Array): void;
+  /** Only one listener. It may answer with a promise to be given no more until that settles. */
+  onBytes: (bytes: Uint8Array) => void | Promise<void>;
+  close(): void;
+}
+
+export interface RunningMachine {
+  readonly pid: number;
+  readonly startedMs: number;
+  /** False for a machine found alive by a new server. */
+  readonly ours: boolean;
+  readonly exited: Promise<ExitReport>;
+  readonly consoles: readonly BytePipe[];
+  readonly agentPipe: BytePipe;
+  /** Far end of a network slot, as a file descriptor of ours; undefined if it cannot be had. */
+  networkEnd(slot: number): number | undefined;
+  plugNic(slot: number, mac: string): Promise<void>;
+  unplugNic(slot: number): Promise<void>;
+  plugDisk(index: number, disk: PlannedDisk): Promise<void>;
+  unplugDisk(index: number): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Asks the guest's init to shut down, by Ctrl-Alt-Del or the like. */
+  askToStop(): Promise<void>;
+  kill(): void;
+  /** Takes free memory from the guest, which frees it on the host, and hands it back empty. */
+  reclaim(bytes: number): Promise<void>;
+  sample(): ProcessSample | undefined;
+  /** Lets go of our handles; the machine lives on. */
+  release(): void;
+}
+
+export interface Engine {
+  readonly name: 'native' | 'portable';
+  /** Network cards that can be plugged while it runs are limited to this many. */
+  readonly nicSlots: number;
+  launch(plan: LaunchPlan): Promise<RunningMachine>;
+  /** Finds the process of an earlier server again, by its run directory. */
+  adopt(plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>): Promise<RunningMachine | undefined>;
+}

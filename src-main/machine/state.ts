@@ -1,0 +1,55 @@
+/**
+ * The life of a machine as a pure function: (state, event) → state, or a refusal.
+ * `app/node/driver.ts` is the only writer; everybody else reads what it announces.
+ *
+ *            start                 userland
+ *   off ───────────────▶ starting ───────────▶ running ◀──────────┐
+ *    ▲ ▲                    │  │                │  │  │           │ resume
+ *    │ │      exited, clean │  │ exited, dirty  │  │  └─ pause ─▶ paused
+ *    │ └────────────────────┘  │                │  │              │
+ *    │                         ▼                │  │ stop         │ exited
+ *    │                      crashed ◀───────────┘  ▼              ▼
+ *    │                         ▲    exited, dirty stopping ──▶ off | crashed
+ *    └── exited, clean ────────┴───────────────────┘   refused: back to running
+ */
+import type { MachineState } from '../contract/machine.ts';
+
+export type MachineEvent =
+  | { type: 'started' }
+  | { type: 'userland' }
+  | { type: 'paused' }
+  | { type: 'resumed' }
+  | { type: 'stop-asked' }
+  | { type: 'stop-refused' }
+  /** `clean`: the guest halted, or we ended it because we were asked to. */
+  | { type: 'exited'; clean: boolean }
+  /** Found alive by a new server. */
+  | { type: 'adopted' };
+
+const alive: readonly MachineState[] = ['starting', 'running', 'paused', 'stopping'];
+
+export function isAlive(state: MachineState): boolean {
+  return alive.includes(state);
+}
+
+/** The next state, or undefined when the event means nothing in this one. */
+export function nextState(state: MachineState, event: MachineEvent): MachineState | undefined {
+  switch (event.type) {
+    case 'started':
+      return isAlive(state) ? undefined : 'starting';
+    case 'userland':
+      return state === 'starting' ? 'running' : undefined;
+    case 'paused':
+      return state === 'running' ? 'paused' : undefined;
+    case 'resumed':
+      return state === 'paused' ? 'running' : undefined;
+    case 'stop-asked':
+      return state === 'starting' || state === 'running' ? 'stopping' : undefined;
+    case 'stop-refused':
+      return state === 'stopping' ? 'running' : undefined;
+    case 'exited':
+      return isAlive(state) ? (event.clean ? 'off' : 'crashed') : undefined;
+    case 'adopted':
+      return isAlive(state) ? undefined : 'running';
+  }
+}
