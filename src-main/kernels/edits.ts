@@ -1,0 +1,87 @@
+/**
+ * Our edits to the kernel source: small, each with its reason, each with a test in test/guest
+ * that fails without it. An edit names a file, the shortest anchor of that file that occurs
+ * exactly once, and what becomes of it; it carries nothing else of the file.
+ *
+ * Use: `applyEdits(fileText, editsOf(file))`. Applying fails loudly when an anchor is not found
+ * exactly once, because then the source has changed and a person has to look.
+ */
+import { Refusal } from '../base/refusal.ts';
+
+export type KernelEdit = {
+  /** Stands in the kernel's own configuration, so that a kernel can tell what it carries. */
+  readonly feature: 'flush' | 'nesting';
+  /** Relative to the root of the source tree. */
+  readonly file: string;
+  /** Must occur exactly once. */
+  readonly find: string;
+  /** What stands there instead, or what is put on the lines after the anchor's line. */
+  readonly change: { readonly replace: string } | { readonly insertAfterLine: readonly string[] };
+  readonly why: string;
+};
+
+export const kernelEdits: readonly KernelEdit[] = [
+  {
+    feature: 'flush',
+    file: 'arch/um/drivers/ubd_kern.c',
+    find: 'io_count++;',
+    change: {
+      insertAfterLine: ['\t\t\tif (req_op(req->req) == REQ_OP_FLUSH)', '\t\t\t\tdo_io(req, NULL);'],
+    },
+    why:
+      'A flush request has no data and so no descriptors; the loop over descriptors that follows ' +
+      'never runs for it and the request is answered as done without anything being done.',
+  },
+  {
+    feature: 'flush',
+    file: 'arch/um/drivers/ubd_kern.c',
+    find: 'os_sync_file(req->fds[0])',
+    change: { replace: 'os_sync_file(req->fds[1])' },
+    why:
+      'With a copy-on-write file the first descriptor is the backing file, which is never ' +
+      'written; data and bitmap both go to the second. Without one both are the same file. The ' +
+      'I/O thread is one and takes requests in order, so data and bitmap of every write that was ' +
+      'answered are in the file before it is synced.',
+  },
+  {
+    feature: 'nesting',
+    file: 'kernel/seccomp.c',
+    find: 'KSTK_EIP(task)',
+    change: { replace: 'instruction_pointer(regs)' },
+    why:
+      'A filter must see where the calling program stands. On User Mode Linux KSTK_EIP is where ' +
+      'the kernel last switched away from the task, so the filter with which an inner kernel ' +
+      'tells its own system calls from those of its programs never matches. The registers at ' +
+      'hand hold the right value on every architecture.',
+  },
+];
+
+export const kernelFeatures: readonly KernelEdit['feature'][] = ['flush', 'nesting'];
+
+/** Which files are edited, each once, in the order of the table. */
+export function editedFiles(edits: readonly KernelEdit[] = kernelEdits): string[] {
+  return [...new Set(edits.map((edit) => edit.file))];
+}
+
+export function applyEdit(text: string, edit: KernelEdit): string {
+  const at = text.indexOf(edit.find);
+  const count = at < 0 ? 0 : text.indexOf(edit.find, at + 1) < 0 ? 1 : 2;
+  if (edit.find === '' || count !== 1) {
+    throw new Refusal(
+      'unsupported',
+      `The kernel source does not fit the recipe: "${edit.find}" stands ` +
+        `${count === 0 ? 'nowhere' : 'more than once'} in ${edit.file}.`,
+    );
+  }
+  if ('replace' in edit.change) {
+    return text.slice(0, at) + edit.change.replace + text.slice(at + edit.find.length);
+  }
+  const lineEnd = text.indexOf('\n', at);
+  const cut = lineEnd < 0 ? text.length : lineEnd;
+  return `${text.slice(0, cut)}\n${edit.change.insertAfterLine.join('\n')}${text.slice(cut)}`;
+}
+
+/** All edits of one file; the edits are independent, so their order does not matter. */
+export function applyEdits(file: string, text: string, edits: readonly KernelEdit[]): string {
+  return edits.filter((edit) => edit.file === file).reduce(applyEdit, text);
+}

@@ -1,0 +1,152 @@
+/**
+ * What our kernel is made of: the options switched on over an empty configuration
+ * (`allnoconfig`), in groups, with the reason of each group. Whatever is not here is off; modules
+ * are off altogether. Both flavours share everything but the processors.
+ *
+ * Use: `fragmentLines(flavour)`. An option that newer sources have renamed stands with all its
+ * names joined by `|`; one of them has to be taken.
+ */
+export type KernelFlavour = 'up' | 'smp';
+export const kernelFlavours: readonly KernelFlavour[] = ['up', 'smp'];
+
+type Group = { readonly why: string; readonly options: readonly string[] };
+
+export const commonGroups: readonly Group[] = [
+  {
+    why: 'What every program expects of a kernel.',
+    options: [
+      '64BIT=y EXPERT=y MULTIUSER=y CC_OPTIMIZE_FOR_PERFORMANCE=y',
+      'SYSVIPC=y POSIX_MQUEUE=y CROSS_MEMORY_ATTACH=y FUTEX=y EPOLL=y SIGNALFD=y TIMERFD=y',
+      'EVENTFD=y SHMEM=y AIO=y IO_URING=y ADVISE_SYSCALLS=y MEMBARRIER=y KCMP=y FHANDLE=y',
+      'POSIX_TIMERS=y ELF_CORE=y COREDUMP=y BINFMT_ELF=y BINFMT_SCRIPT=y BINFMT_MISC=y',
+      'SYSFS_SYSCALL=y KEYS=y FILE_LOCKING=y PROC_CHILDREN=y',
+    ],
+  },
+  {
+    why: 'Fine timers, and no tick while idle: fifty idle machines take about one percent.',
+    options: ['HIGH_RES_TIMERS=y NO_HZ_IDLE=y'],
+  },
+  {
+    why: 'A crash must say where it happened; its last lines are shown to the user.',
+    options: ['PRINTK=y PRINTK_TIME=y LOG_BUF_SHIFT=16 BUG=y KALLSYMS=y SYMBOLIC_ERRNAME=y'],
+  },
+  {
+    why: 'Memory: swap files of guests, compaction so that freed memory can be given back.',
+    options: ['SLUB=y SWAP=y COMPACTION=y VM_EVENT_COUNTERS=y'],
+  },
+  {
+    why: 'systemd 252 to 259: control groups v2, namespaces, pressure, notification, autofs.',
+    options: [
+      'CGROUPS=y MEMCG=y CGROUP_SCHED=y FAIR_GROUP_SCHED=y CFS_BANDWIDTH=y CGROUP_PIDS=y',
+      'CGROUP_FREEZER=y CGROUP_DEVICE=y CGROUP_CPUACCT=y PSI=y',
+      'NAMESPACES=y UTS_NS=y TIME_NS=y IPC_NS=y USER_NS=y PID_NS=y NET_NS=y',
+      'DNOTIFY=y INOTIFY_USER=y FANOTIFY=y AUTOFS_FS=y SECCOMP=y SECCOMP_FILTER=y',
+      'TASKSTATS=y TASK_XACCT=y TASK_IO_ACCOUNTING=y',
+    ],
+  },
+  {
+    why: 'An initial RAM disk as distributions pack it.',
+    options: ['BLK_DEV_INITRD=y RD_GZIP=y RD_XZ=y RD_ZSTD=y'],
+  },
+  {
+    why: 'Disks, with and without a partition table.',
+    options: [
+      'BLOCK=y BLK_DEV=y BLK_DEV_UBD=y BLK_DEV_LOOP=y BLK_DEV_LOOP_MIN_COUNT=0',
+      'PARTITION_ADVANCED=y MSDOS_PARTITION=y EFI_PARTITION=y',
+    ],
+  },
+  {
+    why: 'File systems: root (ext2, 3, 4), boot partitions, discs, shares and what systemd mounts.',
+    options: [
+      'EXT4_FS=y EXT4_USE_FOR_EXT2=y EXT4_FS_POSIX_ACL=y EXT4_FS_SECURITY=y',
+      'OVERLAY_FS=y FUSE_FS=y ISO9660_FS=y JOLIET=y VFAT_FS=y HOSTFS=y',
+      'NLS=y NLS_DEFAULT="utf8" NLS_CODEPAGE_437=y NLS_ISO8859_1=y NLS_UTF8=y',
+      'PROC_FS=y SYSCTL|PROC_SYSCTL=y PROC_PAGE_MONITOR=y SYSFS=y',
+      'TMPFS=y TMPFS_POSIX_ACL=y TMPFS_XATTR=y DEVTMPFS=y DEVTMPFS_MOUNT=y',
+    ],
+  },
+  {
+    why: 'Network: the vector driver outside, bridges, VLANs and tunnels for machines inside.',
+    options: [
+      'NET=y PACKET=y PACKET_DIAG=y UNIX=y UNIX_DIAG=y INET=y INET_DIAG=y INET_UDP_DIAG=y',
+      'IP_MULTICAST=y IP_ADVANCED_ROUTER=y IP_MULTIPLE_TABLES=y SYN_COOKIES=y NETLINK_DIAG=y',
+      'IPV6=y IPV6_MULTIPLE_TABLES=y BRIDGE=y VLAN_8021Q=y',
+      'NETDEVICES=y NET_CORE=y DUMMY=y VETH=y TUN=y UML_NET_VECTOR=y',
+    ],
+  },
+  {
+    why: 'Devices over vhost-user sockets.',
+    options: ['VIRTIO_MENU=y VIRTIO_UML=y VIRTIO_BALLOON=y'],
+  },
+  {
+    why:
+      'Consoles are descriptors that we hand over. What is not named on the command line is ' +
+      'null: it must not start a terminal emulator on the host.',
+    options: [
+      'TTY=y VT=n UNIX98_PTYS=y LEGACY_PTYS=n STDERR_CONSOLE=y SSL=y NULL_CHAN=y PTY_CHAN=y',
+      'TTY_CHAN=y CON_ZERO_CHAN="fd:0,fd:1" CON_CHAN="null" SSL_CHAN="null"',
+    ],
+  },
+  {
+    why: 'Randomness of the host, so that nothing waits for entropy.',
+    options: ['HW_RANDOM=y UML_RANDOM=y'],
+  },
+  {
+    why: 'Control from outside.',
+    options: ['MCONSOLE=y MAGIC_SYSRQ=y'],
+  },
+  {
+    why: 'Who it is.',
+    options: ['LOCALVERSION="-nymph" DEFAULT_HOSTNAME="nymph"'],
+  },
+];
+
+export const flavourGroups: Record<KernelFlavour, readonly Group[]> = {
+  up: [{ why: 'One processor, real time only.', options: ['SMP=n UML_TIME_TRAVEL_SUPPORT=n'] }],
+  smp: [{ why: 'Up to 64 processors.', options: ['SMP=y NR_CPUS=64 CPUSETS=y'] }],
+};
+
+/** One `NAME=value` an entry, without the CONFIG_ prefix; names joined by `|` are alternatives. */
+export function fragmentOptions(flavour: KernelFlavour): string[] {
+  return [...commonGroups, ...flavourGroups[flavour]].flatMap((group) =>
+    group.options.flatMap((line) => line.split(' ')),
+  );
+}
+
+/** The text that `KCONFIG_ALLCONFIG` names. */
+export function fragmentText(options: readonly string[]): string {
+  const lines = options.flatMap((option) => {
+    const { names, value } = splitOption(option);
+    return names.map((name) =>
+      value === 'n' ? `# CONFIG_${name} is not set` : `CONFIG_${name}=${value}`,
+    );
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+/** The options that a finished `.config` did not take, in the fragment's own words. */
+export function missingOptions(options: readonly string[], configText: string): string[] {
+  const taken = parseConfig(configText);
+  return options.filter((option) => {
+    const { names, value } = splitOption(option);
+    if (value === 'n') return names.some((name) => taken.has(name));
+    return !names.some((name) => taken.get(name) === value);
+  });
+}
+
+/** `NAME` → value, of everything that is on. */
+export function parseConfig(text: string): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const match = /^CONFIG_(\w+)=(.+)$/.exec(line);
+    if (match?.[1] !== undefined && match[2] !== undefined && match[2] !== 'n') {
+      values.set(match[1], match[2]);
+    }
+  }
+  return values;
+}
+
+function splitOption(option: string): { names: string[]; value: string } {
+  const equals = option.indexOf('=');
+  return { names: option.slice(0, equals).split('|'), value: option.slice(equals + 1) };
+}
