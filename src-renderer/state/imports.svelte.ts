@@ -1,0 +1,133 @@
+/**
+ * From a dropped file to a running machine. One file at a time is on the sheet, others wait; what
+ * was begun goes on when the sheet is closed.
+ *
+ *   sending → inspecting → found → working → (machine started, sheet gone)
+ *        └──────────┴─────────┴────────┴→ refused, with the sentence
+ */
+import type { ImageReport } from '@contract/things.ts';
+import type { MachineView } from '@contract/machine.ts';
+import { refused } from '../client/connect.ts';
+import { grantFor } from '../client/upload.ts';
+import type { Link } from './link.svelte.ts';
+import type { Machines } from './machines.svelte.ts';
+
+export type Wish = {
+  name: string;
+  memoryMib: number;
+  cpus: number;
+  network: string;
+  then: 'start' | 'create' | 'keep';
+};
+
+const waitingMax = 16;
+
+export class Import {
+  readonly file: File;
+  step = $state<'sending' | 'inspecting' | 'found' | 'working' | 'refused'>('sending');
+  fraction = $state(0);
+  report = $state.raw<ImageReport | undefined>();
+  sentence = $state('');
+  jobId = $state('');
+  grant = '';
+  readonly abort = new AbortController();
+
+  constructor(file: File) {
+    this.file = file;
+  }
+}
+
+export class Imports {
+  current = $state.raw<Import | undefined>();
+  private waiting: File[] = [];
+  private readonly link: Link;
+  private readonly machines: Machines;
+
+  constructor(link: Link, machines: Machines) {
+    this.link = link;
+    this.machines = machines;
+  }
+
+  take(files: readonly File[]): void {
+    this.waiting = [...this.waiting, ...files].slice(0, waitingMax);
+    if (!this.current) this.next();
+  }
+
+  /** Leaves the sheet; a file still on its way is dropped, a job goes on in the tray. */
+  dismiss(): void {
+    const { current } = this;
+    if (current && current.step !== 'working') current.abort.abort();
+    this.current = undefined;
+    this.next();
+  }
+
+  async create(item: Import, wish: Wish): Promise<void> {
+    item.step = 'working';
+    try {
+      const machine = await this.make(item, wish);
+      if (this.current === item) this.dismiss();
+      if (!machine) return;
+      if (wish.then === 'start') this.machines.launch(machine.id);
+      else this.link.toasts.show('good', `${machine.name} is ready.`);
+    } catch (thrown) {
+      const refusal = refused(thrown);
+      if (this.current !== item) return this.link.refuse(refusal);
+      item.sentence = refusal.sentence;
+      item.step = refusal.code === 'cancelled' ? 'found' : 'refused';
+    }
+  }
+
+  private async make(item: Import, wish: Wish): Promise<MachineView | undefined> {
+    const job = await this.link.call('image.import', {
+      source: { grant: item.grant },
+      name: imageName(item.file.name),
+    });
+    item.jobId = job.id;
+    const ended = await this.link.call('job.wait', { job: job.id });
+    if (ended.state === 'cancelled') throw Object.assign(new Error(''), { code: 'cancelled' });
+    if (ended.state !== 'done' || !ended.outcome) {
+      throw new Error(ended.error ?? 'The image could not be imported.');
+    }
+    if (wish.then === 'keep') return undefined;
+    return await this.link.call('machine.create', {
+      name: wish.name,
+      image: ended.outcome,
+      memoryMib: wish.memoryMib,
+      cpus: wish.cpus,
+      networks: wish.network ? [wish.network] : [],
+      ...(item.report?.engine === 'portable' ? { engine: 'portable' as const } : {}),
+    });
+  }
+
+  private next(): void {
+    const file = this.waiting.shift();
+    if (!file) return;
+    const item = new Import(file);
+    this.current = item;
+    void this.look(item);
+  }
+
+  private async look(item: Import): Promise<void> {
+    try {
+      item.grant = await grantFor(item.file, (f) => (item.fraction = f), item.abort.signal);
+      item.step = 'inspecting';
+      item.report = await this.link.call('image.inspect', { source: { grant: item.grant } });
+      item.step = item.report.engine === 'none' ? 'refused' : 'found';
+      item.sentence = item.report.sentence;
+    } catch (thrown) {
+      if (item.abort.signal.aborted) return;
+      item.sentence = refused(thrown).sentence;
+      item.step = 'refused';
+    }
+  }
+}
+
+/** An image's name from a file's: without the endings that say how it is packed. */
+export function imageName(fileName: string): string {
+  const plain = fileName
+    .toLowerCase()
+    .replace(/(\.(gz|xz|zst|bz2|tar|tgz|txz|qcow2|img|raw|iso|ext4|bin))+$/, '')
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
+  return plain.slice(0, 60) || 'image';
+}

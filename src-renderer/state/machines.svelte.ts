@@ -1,0 +1,161 @@
+/**
+ * The machines, and the verbs on them. A verb asks the server and returns; what the window shows
+ * changes when the server says so.
+ */
+import { SvelteMap, SvelteSet } from 'svelte/reactivity';
+import { methods, type Input } from '@contract/methods.ts';
+import type { MachineState, MachineView } from '@contract/machine.ts';
+import { refused, type Client } from '../client/connect.ts';
+import type { Link } from './link.svelte.ts';
+import { Mirror } from './mirror.svelte.ts';
+import type { Session } from './session.svelte.ts';
+
+export type Verb = 'start' | 'stop' | 'kill' | 'pause' | 'resume' | 'reset' | 'reclaim';
+
+export type Changes = Input<'machine.update'>['changes'];
+
+/** What a running kernel cannot take over; it counts from the next start. */
+export const atNextStart = ['memoryMib', 'cpus', 'kernel', 'commandLine', 'consoles', 'confinement'];
+
+export function legal(verb: Verb, state: MachineState): boolean {
+  const { when } = methods[`machine.${verb}`] as { when?: readonly MachineState[] };
+  return !when || when.includes(state);
+}
+
+export function isAlive(state: MachineState): boolean {
+  return state !== 'off' && state !== 'crashed';
+}
+
+export type MachineNode = { machine: MachineView; depth: number; children: MachineNode[] };
+
+/** The machines as a forest, nested under the machine each runs inside of. */
+export function forest(machines: readonly MachineView[]): MachineNode[] {
+  const nodes = new Map<string, MachineNode>();
+  for (const machine of machines) nodes.set(machine.id, { machine, depth: 0, children: [] });
+  const roots: MachineNode[] = [];
+  for (const node of nodes.values()) {
+    const above = machines.find(({ id, name }) =>
+      node.machine.parent !== undefined && [id, name].includes(node.machine.parent));
+    const parent = above && above.id !== node.machine.id ? nodes.get(above.id) : undefined;
+    (parent ? parent.children : roots).push(node);
+  }
+  const settle = (node: MachineNode, depth: number) => {
+    node.depth = depth;
+    for (const child of node.children) settle(child, depth + 1);
+  };
+  for (const root of roots) settle(root, 0);
+  return roots;
+}
+
+export class Machines extends Mirror<MachineView> {
+  /** What was changed while running, until the machine starts anew. */
+  readonly waiting = new SvelteMap<string, SvelteSet<string>>();
+  /** Machines that did not shut down when asked: force is offered. */
+  readonly stubborn = new SvelteSet<string>();
+  readonly roots: MachineNode[] = $derived(forest(this.list));
+  private readonly link: Link;
+  private readonly session: Session;
+
+  constructor(link: Link, session: Session) {
+    super(({ id }) => id, ({ name }) => name);
+    this.link = link;
+    this.session = session;
+    link.onOpen((client) => this.follow(client));
+  }
+
+  find(idOrName: string): MachineView | undefined {
+    return this.get(idOrName) ?? this.list.find(({ name }) => name === idOrName);
+  }
+
+  /** A name for a new machine that no machine has. */
+  freeName(wish: string): string {
+    const base = wish
+      .toLowerCase()
+      .replace(/[^a-z0-9-]+/g, '-')
+      .replace(/^[^a-z]+|-+$/g, '')
+      .slice(0, 40)
+      .replace(/-+$/, '') || 'machine';
+    const taken = new Set(this.list.map(({ name }) => name));
+    for (let number = 1; number <= 1000; number += 1) {
+      const name = number === 1 ? base : `${base}-${number}`;
+      if (!taken.has(name)) return name;
+    }
+    return base;
+  }
+
+  async do(verb: Verb, id: string): Promise<void> {
+    if (verb === 'stop') return this.stop(id);
+    if (verb === 'reclaim') return this.reclaim(id);
+    this.stubborn.delete(id);
+    await this.link.attempt(`machine.${verb}`, { machine: id });
+  }
+
+  startAndShow(id: string): void {
+    const machine = this.get(id);
+    this.session.openMachine(id, 'console');
+    if (machine && legal('start', machine.state)) void this.do('start', id);
+    else if (machine?.state === 'paused') void this.do('resume', id);
+  }
+
+  /** For a machine just made: shows its console and starts it. */
+  launch(id: string): void {
+    this.session.openMachine(id, 'console');
+    void this.do('start', id);
+  }
+
+  async remove(id: string): Promise<void> {
+    const machine = this.get(id);
+    const force = machine ? isAlive(machine.state) : false;
+    await this.link.attempt('machine.remove', { machine: id, force });
+  }
+
+  /** Throws the refusal: the form shows it beside the field. */
+  async update(id: string, changes: Changes): Promise<void> {
+    const machine = this.get(id);
+    await this.link.call('machine.update', { machine: id, changes });
+    if (!machine || !isAlive(machine.state)) return;
+    const late = Object.keys(changes).filter((key) => atNextStart.includes(key));
+    if (late.length === 0) return;
+    const set = this.waiting.get(id) ?? new SvelteSet<string>();
+    for (const key of late) set.add(key);
+    this.waiting.set(id, set);
+  }
+
+  private async stop(id: string): Promise<void> {
+    try {
+      await this.link.call('machine.stop', { machine: id });
+    } catch (thrown) {
+      const refusal = refused(thrown);
+      if (refusal.code !== 'timeout') return this.link.refuse(refusal);
+      this.stubborn.add(id);
+      this.link.toasts.show('refusal', refusal.sentence, {
+        label: 'Force off',
+        run: () => void this.do('kill', id),
+      });
+    }
+  }
+
+  private async reclaim(id: string): Promise<void> {
+    const result = await this.link.attempt('machine.reclaim', { machine: id });
+    if (!result) return;
+    const mib = Math.round(result.freedBytes / 2 ** 20);
+    const text = mib > 0 ? `${mib} MiB went back to the host.` : 'There was nothing to give back.';
+    this.link.toasts.show('good', text);
+  }
+
+  private follow(client: Client): void {
+    client.on('snapshot', ({ machines }) => this.fill(machines));
+    client.on('machine.changed', (machine) => this.take(machine));
+    client.on('machine.removed', ({ id }) => {
+      this.drop(id);
+      const { route } = this.session;
+      if (route.at === 'machine' && route.id === id) this.session.go({ at: 'home' });
+    });
+  }
+
+  private take(machine: MachineView): void {
+    if (!isAlive(machine.state) || machine.state === 'starting') this.waiting.delete(machine.id);
+    if (!isAlive(machine.state)) this.stubborn.delete(machine.id);
+    this.put(machine);
+  }
+}

@@ -1,0 +1,2 @@
+/** What the shell around the window does for views. */
+export { openLink, popOut } from '../client/shell.ts';
