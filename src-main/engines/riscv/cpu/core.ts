@@ -1,0 +1,48 @@
+import { layoutConstants, fields } from '../layout.ts';
+import type { Layout } from '../layout.ts';
+import { compile } from '../wasm/compile.ts';
+import type { Compiled } from '../wasm/compile.ts';
+import { floatSource } from './float.ts';
+import { interpreterSource } from './interpret.ts';
+import { isaSource } from './isa.ts';
+import { mmuSource } from './mmu.ts';
+import { trapSource } from './trap.ts';
+
+/**
+ * The processor: everything written in W, compiled to one module for one memory layout.
+ *
+ * Imports it wants from the host (module `e`): memory, table, and the functions below.
+ */
+export interface CoreImports {
+  /** Device access: 32-bit physical address, size 1, 2 or 4. */
+  mmio_load(h: number, pa: number, size: number): number;
+  mmio_store(h: number, pa: number, size: number, value: number): void;
+  /** Timebase ticks since power-on, a whole number. */
+  now(): number;
+  sbi_call(h: number): void;
+  /** fence.i while some code frame was written: drop what was translated from it. */
+  code_changed(h: number): void;
+  timer_moved(h: number): void;
+  /** `ip` (host address of `pc`) has been reached often. */
+  hot(h: number, ip: number, pc: bigint): void;
+}
+
+export interface CoreExports {
+  run(h: number): number;
+  deliver_fault(h: number): void;
+  flush_all(h: number): void;
+  fence_page(h: number, va: bigint, asid: number): void;
+  fence_asid(h: number, asid: number): void;
+  purge_frame(h: number, host: number): void;
+  note_store(frame: number): void;
+  walk(h: number, va: bigint, access: number): number;
+}
+
+export function compileCore(layout: Layout): Compiled {
+  const source = [mmuSource, trapSource, floatSource, isaSource, interpreterSource()].join('\n');
+  return compile(source, {
+    memoryPages: layout.pages,
+    constants: layoutConstants(layout),
+    fields,
+  });
+}

@@ -1,0 +1,232 @@
+import { byKey } from './isa.ts';
+import type { Format, Instruction } from './isa.ts';
+
+/**
+ * Writes the interpreter in W: one function with a switch over (opcode, funct3) made from the
+ * instruction table. It is the reference that the translator is held against, the dispatcher
+ * between translated regions, and it runs what is too rare to translate.
+ *
+ * Its outer loop stands at every control transfer: faults, mailbox, fuel, page lookup, code map.
+ * Its inner loop runs straight-line code by host pointer `ip`; pc = delta + ip.
+ */
+const immediateSource: Record<Format, string> = {
+  I: 'sx(insn >> 20)',
+  S: 'sx(((insn >> 25) << 5) | ((insn >>> 7) & 31))',
+  B: 'sx(((insn >> 31) << 12) | ((insn & 0x80) << 4) | ((insn >>> 20) & 0x7e0) | ((insn >>> 7) & 0x1e))',
+  U: 'sx(insn & 0xfffff000)',
+  J: 'sx(((insn >> 31) << 20) | (insn & 0xff000) | ((insn >>> 9) & 0x800) | ((insn >>> 20) & 0x7fe))',
+  H: 'zx((insn >>> 20) & 63)',
+  R: '0L',
+  N: '0L',
+};
+
+const support = `
+inline fn r1(h: i32, insn: i32): i64 { return load64(h + ((insn >>> 12) & 0xf8)); }
+inline fn r2(h: i32, insn: i32): i64 { return load64(h + ((insn >>> 17) & 0xf8)); }
+inline fn g1(h: i32, insn: i32): i64 { return load64(h + ((insn >>> 12) & 0xf8), F); }
+inline fn g2(h: i32, insn: i32): i64 { return load64(h + ((insn >>> 17) & 0xf8), F); }
+inline fn g3(h: i32, insn: i32): i64 { return load64(h + ((insn >>> 24) & 0xf8), F); }
+inline fn wx(h: i32, insn: i32, v: i64) {
+  store64(h + ((insn >>> 4) & 0xf8), v);
+  store64(h, 0L);
+}
+inline fn wg(h: i32, insn: i32, v: i64) { store64(h + ((insn >>> 4) & 0xf8), v, F); }
+${[1, 2, 4, 8]
+  .map((n) => {
+    const raw = n === 8 ? 'load64' : n === 4 ? 'load32u64' : n === 2 ? 'load16u64' : 'load8u64';
+    const put = n === 8 ? 'store64' : n === 4 ? 'store32l' : n === 2 ? 'store16l' : 'store8l';
+    return `
+fn load_${n}(h: i32, va: i64): i64 {
+  let e = h.tlb + (i32_of(va >>> 7L) & TLB_MASK);
+  if ((va - load64(e)) <u ${4097 - n}L) return ${raw}(i32_of(va) + load32(e, 24));
+  return slow_load(h, va, ${n});
+}
+fn store_${n}(h: i32, va: i64, v: i64) {
+  let e = h.tlb + (i32_of(va >>> 7L) & TLB_MASK);
+  if ((va - load64(e, 8)) <u ${4097 - n}L) ${put}(i32_of(va) + load32(e, 24), v);
+  else slow_store(h, va, v, ${n});
+}`;
+  })
+  .join('')}
+inline fn ld8u(h: i32, va: i64): i64 { return load_1(h, va); }
+inline fn ld16u(h: i32, va: i64): i64 { return load_2(h, va); }
+inline fn ld32u(h: i32, va: i64): i64 { return load_4(h, va); }
+inline fn ld64(h: i32, va: i64): i64 { return load_8(h, va); }
+inline fn ld8s(h: i32, va: i64): i64 { return sx8(load_1(h, va)); }
+inline fn ld16s(h: i32, va: i64): i64 { return sx16(load_2(h, va)); }
+inline fn ld32s(h: i32, va: i64): i64 { return sx32(load_4(h, va)); }
+inline fn st8(h: i32, va: i64, v: i64) { store_1(h, va, v); }
+inline fn st16(h: i32, va: i64, v: i64) { store_2(h, va, v); }
+inline fn st32(h: i32, va: i64, v: i64) { store_4(h, va, v); }
+inline fn st64(h: i32, va: i64, v: i64) { store_8(h, va, v); }
+
+// The 32-bit instruction whose second half stands on the next page.
+fn fetch_across(h: i32, pc: i64, low: i32): i32 {
+  let next = pc + 2L;
+  let p = locate(h, next, 2);
+  if (p == 0) return 0;
+  return low | (load16u(p) << 16);
+}
+`;
+
+function operands(code: string, n: Instruction): string {
+  return code
+    .replaceAll(/\brs1\b/g, 'r1(h, insn)')
+    .replaceAll(/\brs2\b/g, 'r2(h, insn)')
+    .replaceAll(/\bfs1\b/g, 'g1(h, insn)')
+    .replaceAll(/\bfs2\b/g, 'g2(h, insn)')
+    .replaceAll(/\bfs3\b/g, 'g3(h, insn)')
+    .replaceAll(/\bimm\b/g, immediateSource[n.format])
+    .replaceAll(/\bpc\b/g, '(delta + zx(ip))');
+}
+
+function effect(n: Instruction): string {
+  const code = operands(n.code, n);
+  const write = /^(rd|fd) = (.*);$/.exec(code);
+  const leave = 'if (h.fault) { pc = delta + zx(ip); break; }';
+  const into = write?.[1] === 'fd' ? 'wg' : 'wx';
+  const faults = n.kind === 'mem' || n.kind === 'fpmem';
+  const bare = write === null ? `${code} ${faults ? leave : ''}` : '';
+  const assign = faults
+    ? `let v = ${write?.[2]}; ${leave} ${into}(h, insn, v);`
+    : `${into}(h, insn, ${write?.[2]});`;
+  const body = write === null ? bare : assign;
+  const raw = n.name.startsWith('cbo') ? 'h.raw = insn;' : '';
+  if (n.kind !== 'fp' && n.kind !== 'fpmem') return raw + body;
+  const on = 'if (!fp_on(h)) { ILLEGAL }';
+  if (!n.rounded) return `${on} ${body}`;
+  return `${on} let rm = fp_rm(h, insn); if (rm == 7) { ILLEGAL } ${body}`;
+}
+
+function action(n: Instruction): string {
+  switch (n.kind) {
+    case 'branch':
+      return `if (${operands(n.code, n)}) { pc = delta + zx(ip) + ${immediateSource.B}; break; }`;
+    case 'jal':
+      return `pc = delta + zx(ip); wx(h, insn, pc + zx(len)); pc = pc + ${immediateSource.J}; break;`;
+    case 'jalr':
+      return `pc = (r1(h, insn) + sx(insn >> 20)) & -2L;
+        wx(h, insn, delta + zx(ip) + zx(len)); break;`;
+    case 'system':
+      return `pc = delta + zx(ip); h.pc = pc; h.raw = insn; h.fuel = fuel;
+        if (system(h, insn)) pc = h.pc;
+        else if (!h.fault) pc = pc + zx(len);
+        break;`;
+    case 'fencei':
+      return 'pc = delta + zx(ip) + zx(len); h.pc = pc; fence_i(h); break;';
+    default:
+      return effect(n);
+  }
+}
+
+const hex = (n: number) => `0x${(n >>> 0).toString(16)}`;
+
+function cases(): string {
+  const bodies = new Map<string, number[]>();
+  byKey.forEach((group, key) => {
+    if (group.length === 0) return;
+    let body = '';
+    for (const n of group) {
+      const opcodeMask = (n.mask & ~0x7f & ~((n.mask & 0x7000) === 0x7000 ? 0x7000 : 0)) >>> 0;
+      const test = `(insn & ${hex(opcodeMask)}) == ${hex(n.match & opcodeMask)}`;
+      if (opcodeMask === 0) {
+        body += `{ ${action(n)} }`;
+        break;
+      }
+      body += `if (${test}) { ${action(n)} } else `;
+    }
+    if (body.endsWith('else ')) body += '{ ILLEGAL }';
+    bodies.set(body, [...(bodies.get(body) ?? []), key]);
+  });
+  return [...bodies].map(([body, keys]) => `case ${keys.join(', ')}: ${body}\n`).join('');
+}
+
+const illegalSource = `
+  h.raw = len == 2 ? half : insn;
+  raise(h, 2, zx(h.raw));
+  pc = delta + zx(ip);
+  break;
+`;
+
+/** Why `run` came back. */
+export const ran = { fuel: 1, wait: 2, attention: 3 } as const;
+
+export function interpreterSource(): string {
+  return `${support}
+import fn hot(h: i32, ip: i32, pc: i64);
+
+// Runs until the fuel is gone, the hart waits, or the mailbox asks for the host's attention
+// (poke bits 8 and up, which stay set). Poke bit 1: look at interrupts; 4: wfi.
+export fn run(h: i32): i32 {
+  let fuel = h.fuel;
+  let pc = h.pc;
+  let ip = 0;
+  let delta = 0L;
+  loop {
+    if (h.fault) {
+      h.pc = pc; h.fuel = fuel;
+      deliver_fault(h);
+      pc = h.pc; fuel = h.fuel;
+      continue;
+    }
+    if ((load32(h + POKE) != 0) | (fuel <= 0)) {
+      h.pc = pc; h.fuel = fuel;
+      if (load32(h + POKE) != 0) {
+        let bits = atomic_and32(h + POKE, ~7);
+        if (take_interrupt(h)) { pc = h.pc; h.waiting = 0; }
+        if ((bits & 0xff8) != 0) return 3;
+        if (h.waiting && (pending(h) & h.mie) != 0L) h.waiting = 0;
+        if (h.waiting) return 2;
+      }
+      if (fuel <= 0) return 1;
+    }
+    let e = h.tlb + (i32_of(pc >>> 7L) & TLB_MASK);
+    if (load64(e, 16) == (pc & -4096L)) {
+      let slot = load16u(load32(e, 28) + (i32_of(pc) & 0xffe));
+      if (slot) {
+        h.pc = pc;
+        fuel = invoke(slot, h, fuel);
+        pc = h.pc;
+        continue;
+      }
+      ip = i32_of(pc) + load32(e, 24);
+    } else {
+      ip = walk(h, pc, 2);
+      if (ip == 0) continue;
+    }
+    delta = pc - zx(ip);
+    if (h.threshold) {
+      let c = h + HEAT + ((((ip >>> 1) ^ (ip >>> 13)) & HEAT_MASK) << 1);
+      let n = load16u(c) + 1;
+      store16(c, n);
+      if (n >= h.threshold) {
+        store16(c, 0);
+        h.pc = pc;
+        hot(h, ip, pc);
+        continue;
+      }
+    }
+    let end = (ip | 4095) + 1;
+    loop {
+      let len = 4;
+      let half = load16u(ip);
+      let insn = 0;
+      if ((half & 3) != 3) { insn = load32(EXPAND + (half << 2)); len = 2; }
+      else if (ip + 2 != end) insn = load32(ip);
+      else {
+        insn = fetch_across(h, delta + zx(ip), half);
+        if (h.fault) { pc = delta + zx(ip); break; }
+      }
+      fuel = fuel - 1;
+      switch (((insn >>> 2) & 31) << 3 | ((insn >>> 12) & 7)) {
+        ${cases().replaceAll('ILLEGAL', illegalSource)}
+        default: ${illegalSource}
+      }
+      ip = ip + len;
+      if ((ip >=u end) | (fuel <= 0)) { pc = delta + zx(ip); break; }
+    }
+  }
+  return 0;
+}
+`;
+}

@@ -1,0 +1,154 @@
+import type { Type } from './wasm/module.ts';
+
+/**
+ * Where everything stands in the machine's one shared WebAssembly memory. All state that a
+ * snapshot needs is in here: harts, device registers, rings, guest RAM.
+ *
+ *   0x00001000  machine words (see `machine`)     0x00010000  table: 16-bit code → 32-bit code
+ *   0x00002000  device registers                  0x00060000  console rings
+ *   0x00100000  harts, 1 MiB each: state, address-space contexts, TLBs, heat
+ *   then        one flag byte per RAM frame; per hart a directory of code maps and their pool
+ *   ram         guest RAM, 2 MiB aligned
+ */
+export const guestRamBase = 0x8000_0000;
+export const frameSize = 4096;
+
+export const at = {
+  machine: 0x1000,
+  devices: 0x2000,
+  expand: 0x1_0000,
+  consoleOut: 0x6_0000,
+  consoleIn: 0x7_0000,
+  harts: 0x10_0000,
+} as const;
+
+export const hartSize = 0x10_0000;
+export const tlbEntries = 512;
+export const tlbBytes = tlbEntries * 32;
+export const contextCount = 16;
+export const heatEntries = 0x8000;
+export const codeMapBytes = 4096;
+
+/** Words at `at.machine`, as byte offsets. */
+export const machine = {
+  stop: 0x00, // why the machine ends: 0 runs, 1 poweroff, 2 reset, 3 failure
+  doorbell: 0x04, // harts count it up for the I/O thread
+  timer: 0x08, // harts count it up when a deadline moves nearer
+  dirtyFrames: 0x0c, // count of code frames written since the last fence.i of anybody
+  deviceLock: 0x10,
+  pause: 0x14, // 1: every hart is to park
+  hartCount: 0x18,
+  plic: 0x20,
+} as const;
+
+/** Hart-relative blocks. */
+export const hartAt = {
+  x: 0,
+  f: 256,
+  fields: 512,
+  contextFast: 0x800, // 128 × i32: mode bits → TLB of the present satp
+  contexts: 0xc00, // 16 × 64 bytes
+  tlbs: 0x1_0000,
+  heat: 0x6_0000,
+} as const;
+
+const wide = [
+  'pc', 'mstatus', 'mie', 'mipsoft', 'medeleg', 'mideleg', 'mtvec', 'mepc', 'mcause', 'mtval',
+  'mscratch', 'mcounteren', 'menvcfg', 'stvec', 'sepc', 'scause', 'stval', 'sscratch',
+  'scounteren', 'senvcfg', 'satp', 'stimecmp', 'misa', 'fueltop', 'ftval', 'mmiopa', 'resvalue',
+  'sigb', 'mcountinhibit', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
+] as const; // prettier-ignore
+const narrow = [
+  'priv', 'fflags', 'frm', 'poke', 'irq', 'fault', 'tlb', 'hartid', 'ctxnext', 'gen', 'resaddr',
+  'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'waiting', 'sbi', 'fuel',
+  'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
+  'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
+] as const; // prettier-ignore
+
+export type Wide = (typeof wide)[number];
+export type Narrow = (typeof narrow)[number];
+
+export const fields: ReadonlyMap<string, { offset: number; type: Type }> = new Map([
+  ...wide.map((name, i) => [name, { offset: hartAt.fields + i * 8, type: 'i64' as Type }] as const),
+  ...narrow.map(
+    (name, i) =>
+      [name, { offset: hartAt.fields + wide.length * 8 + i * 4, type: 'i32' as Type }] as const,
+  ),
+]);
+
+export function fieldOffset(name: Wide | Narrow): number {
+  return fields.get(name)!.offset;
+}
+
+export interface Layout {
+  ramBytes: number;
+  harts: number;
+  frames: number;
+  /** Byte addresses inside the memory. */
+  frameFlags: number;
+  emptyMap: number;
+  mapDirectory: number; // of hart 0; the next hart's follows at mapStride
+  mapStride: number;
+  mapPoolFrames: number;
+  ram: number;
+  pages: number; // of 64 KiB
+}
+
+const up = (value: number, unit: number) => Math.ceil(value / unit) * unit;
+
+/** `ramBytes` is a multiple of 2 MiB and at most 3 GiB; up to 16 harts. */
+export function layoutOf(ramBytes: number, harts: number): Layout {
+  const frames = ramBytes / frameSize;
+  const frameFlags = at.harts + harts * hartSize;
+  const emptyMap = up(frameFlags + frames, 0x1_0000);
+  const mapDirectory = emptyMap + 0x1_0000;
+  const mapPoolFrames = Math.min(frames, 4096);
+  const mapStride = up(frames * 4, 0x1_0000) + mapPoolFrames * codeMapBytes;
+  const ram = up(mapDirectory + mapStride * harts, 0x20_0000);
+  return {
+    ramBytes,
+    harts,
+    frames,
+    frameFlags,
+    emptyMap,
+    mapDirectory,
+    mapStride,
+    mapPoolFrames,
+    ram,
+    pages: Math.ceil((ram + ramBytes) / 0x1_0000) + 1,
+  };
+}
+
+/** The W constants of a layout. */
+export function layoutConstants(layout: Layout): Map<string, { value: bigint; type: Type }> {
+  const numbers: Record<string, number> = {
+    RAM: layout.ram,
+    FRAME_FLAGS: layout.frameFlags,
+    EMPTY_MAP: layout.emptyMap,
+    EXPAND: at.expand,
+    F: hartAt.f,
+    CTX_FAST: hartAt.contextFast,
+    CTX: hartAt.contexts,
+    CTX_COUNT: contextCount,
+    TLBS: hartAt.tlbs,
+    TLB_BYTES: tlbBytes,
+    TLB_MASK: (tlbEntries - 1) << 5,
+    HEAT: hartAt.heat,
+    HEAT_MASK: heatEntries - 1,
+    M_STOP: at.machine + machine.stop,
+    M_DIRTY: at.machine + machine.dirtyFrames,
+    M_TIMER: at.machine + machine.timer,
+    MAX_HART: layout.harts,
+  };
+  const constants = new Map<string, { value: bigint; type: Type }>();
+  for (const [name, value] of Object.entries(numbers)) {
+    constants.set(name, { value: BigInt(value), type: 'i32' });
+  }
+  for (const name of ['irq', 'poke', 'stimecmp'] as const) {
+    const value = BigInt(fieldOffset(name));
+    constants.set(name.toUpperCase(), { value, type: 'i32' });
+  }
+  constants.set('RAM_PA', { value: BigInt(guestRamBase), type: 'i64' });
+  constants.set('RAM_BYTES', { value: BigInt(layout.ramBytes), type: 'i64' });
+  return constants;
+}

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { randomFillSync } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import { parseArgs } from 'node:util';
+import { Refusal } from '../../../base/refusal.ts';
+import type { ConsolePort } from '../ports.ts';
+import { run } from './run.ts';
+import type { RunOptions } from './run.ts';
+
+/**
+ * The thinnest door to a portable machine: a kernel from the command line, the console on stdio.
+ *
+ *   node src-main/engines/riscv/node/main.ts --kernel Image [--initrd x] [--append '…']
+ *     [--memory 512M] [--cpus 1] [--disk raw.img]… [--sv48] [--jit THRESHOLD] [--verbose]
+ *
+ * Ctrl-A x ends it. Exit code: 0 powered off, 3 reset, 1 failed.
+ */
+const { values } = parseArgs({
+  options: {
+    kernel: { type: 'string' },
+    initrd: { type: 'string' },
+    append: { type: 'string', default: 'console=ttyS0 earlycon=sbi' },
+    memory: { type: 'string', default: '512M' },
+    cpus: { type: 'string', default: '1' },
+    disk: { type: 'string', multiple: true, default: [] },
+    sv48: { type: 'boolean', default: false },
+    jit: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+function memoryMib(text: string): number {
+  const match = /^(\d+)([MG])?$/.exec(text);
+  if (match === null) throw new Refusal('usage', 'Memory is written like 512M or 2G.');
+  return Number(match[1]) * (match[2] === 'G' ? 1024 : 1);
+}
+
+function load(path: string): Uint8Array {
+  const bytes = readFileSync(path);
+  return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
+}
+
+function stdio(): ConsolePort {
+  const { stdin, stdout } = process;
+  if (stdin.isTTY) stdin.setRawMode(true);
+  return {
+    write: (bytes) => void stdout.write(bytes),
+    onInput: (listener) => {
+      let escape = false;
+      stdin.on('data', (data: Buffer) => {
+        if (stdin.isTTY) {
+          if (escape && data[0] === 0x78) process.exit(130);
+          escape = data.at(-1) === 1;
+        }
+        listener(data);
+      });
+    },
+  };
+}
+
+async function main(): Promise<number> {
+  if (values.kernel === undefined) throw new Refusal('usage', 'Give a kernel with --kernel.');
+  const seed = randomFillSync(new Uint8Array(32));
+  const options: RunOptions = {
+    ramMib: memoryMib(values.memory),
+    harts: Number(values.cpus),
+    kernel: load(values.kernel),
+    initrd: values.initrd === undefined ? null : readFileSync(values.initrd),
+    bootArguments: values.append,
+    seed,
+    console: stdio(),
+    devices: [],
+    sv48: values.sv48,
+    threshold: values.jit === undefined ? undefined : Number(values.jit),
+  };
+  const ended = await run(options);
+  if (values.verbose) {
+    for (const hart of ended.harts) {
+      const show = (_: string, v: unknown) => (typeof v === 'bigint' ? Number(v) : v);
+      process.stderr.write(`${JSON.stringify(hart, show)}\n`);
+    }
+  }
+  return ended.reason === 'poweroff' ? 0 : ended.reason === 'reset' ? 3 : 1;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: Error) => {
+    process.stderr.write(`${error instanceof Refusal ? error.message : error.stack}\n`);
+    process.exit(1);
+  },
+);

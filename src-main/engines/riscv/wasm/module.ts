@@ -1,0 +1,123 @@
+import { Bytes } from './bytes.ts';
+
+/**
+ * Lays out a WebAssembly module: types, imports (functions, one shared memory, one table),
+ * functions, exports. Functions are numbered imports first; add every import before the first
+ * function. The caller fills each function's body with bytes.
+ */
+export type Type = 'i32' | 'i64' | 'f32' | 'f64';
+export const typeCode: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c };
+
+export interface Signature {
+  params: readonly Type[];
+  result: Type | null;
+}
+
+interface Import {
+  name: string;
+  type: number;
+}
+
+interface Func {
+  type: number;
+  name: string;
+  exported: boolean;
+  body: Bytes;
+}
+
+export class ModuleBuilder {
+  private readonly typeKeys = new Map<string, number>();
+  private readonly types: Signature[] = [];
+  private readonly imports: Import[] = [];
+  private readonly functions: Func[] = [];
+  private readonly memoryPages: number;
+  private readonly withTable: boolean;
+
+  /** `memoryPages` is initial and maximum of the imported shared memory, in 64 KiB pages. */
+  constructor(memoryPages: number, withTable: boolean) {
+    this.memoryPages = memoryPages;
+    this.withTable = withTable;
+  }
+
+  type(signature: Signature): number {
+    const key = `${signature.params.join()}>${signature.result ?? ''}`;
+    const known = this.typeKeys.get(key);
+    if (known !== undefined) return known;
+    this.types.push(signature);
+    this.typeKeys.set(key, this.types.length - 1);
+    return this.types.length - 1;
+  }
+
+  importFunction(name: string, signature: Signature): number {
+    this.imports.push({ name, type: this.type(signature) });
+    return this.imports.length - 1;
+  }
+
+  addFunction(name: string, signature: Signature, exported: boolean, body: Bytes): number {
+    this.functions.push({ name, type: this.type(signature), exported, body });
+    return this.imports.length + this.functions.length - 1;
+  }
+
+  build(): Uint8Array<ArrayBuffer> {
+    const out = new Bytes();
+    out.all([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    section(out, 1, (b) => {
+      b.u32(this.types.length);
+      for (const t of this.types) {
+        b.u8(0x60);
+        b.u32(t.params.length);
+        for (const p of t.params) b.u8(typeCode[p]);
+        b.u32(t.result === null ? 0 : 1);
+        if (t.result !== null) b.u8(typeCode[t.result]);
+      }
+    });
+    section(out, 2, (b) => {
+      b.u32(this.imports.length + 1 + (this.withTable ? 1 : 0));
+      b.text('e');
+      b.text('memory');
+      b.all([2, 3]);
+      b.u32(this.memoryPages);
+      b.u32(this.memoryPages);
+      if (this.withTable) {
+        b.text('e');
+        b.text('table');
+        b.all([1, 0x70, 0, 0]);
+      }
+      for (const i of this.imports) {
+        b.text('e');
+        b.text(i.name);
+        b.u8(0);
+        b.u32(i.type);
+      }
+    });
+    section(out, 3, (b) => {
+      b.u32(this.functions.length);
+      for (const f of this.functions) b.u32(f.type);
+    });
+    const exported = this.functions.filter((f) => f.exported);
+    section(out, 7, (b) => {
+      b.u32(exported.length);
+      for (const f of exported) {
+        b.text(f.name);
+        b.u8(0);
+        b.u32(this.imports.length + this.functions.indexOf(f));
+      }
+    });
+    section(out, 10, (b) => {
+      b.u32(this.functions.length);
+      for (const f of this.functions) {
+        b.u32(f.body.length);
+        b.append(f.body);
+      }
+    });
+    return out.take();
+  }
+}
+
+function section(out: Bytes, id: number, fill: (b: Bytes) => void): void {
+  const b = new Bytes();
+  fill(b);
+  out.u8(id);
+  out.u32(b.length);
+  out.append(b);
+}
