@@ -1,0 +1,249 @@
+/**
+ * The kernels on this machine: those built by our recipe, files that were imported, and the one
+ * that the `user-mode-linux` package brings. Nothing in here runs a kernel; what a file says of
+ * itself is read, and a file that is none of ours is taken for hostile.
+ *
+ * Use: `openKernelLibrary({cacheDirectory})`. A kernel is a folder `installed/ID/` with the program
+ * and `kernel.json`; a folder with such a name is whole, and is put there and taken away by rename.
+ */
+import { constants } from 'node:fs';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import {
+  makeDirectory,
+  readTextIfThere,
+  spaceRefusal,
+  syncDirectory,
+  writeFileAtomic,
+} from '../../base/node/files.ts';
+import { Refusal } from '../../base/refusal.ts';
+import { compareVersions } from '../debian-version.ts';
+import { isElf } from '../elf.ts';
+import {
+  chooseKernel,
+  inspectKernel,
+  type KernelChoice,
+  type KernelInfo,
+  type KernelOrigin,
+  type KernelReport,
+} from '../kernel.ts';
+import type { KernelRecipe } from '../recipe.ts';
+import { resolveLibraries } from './libraries.ts';
+
+export type KernelLibraryOptions = {
+  cacheDirectory: string;
+  /** The packaged kernel; where Debian puts it when absent. */
+  packagedPath?: string;
+};
+
+/** Says of a folder where its kernel came from. */
+type About = { flavour: KernelOrigin; recipe?: string; source?: { version: string } };
+
+const packagedId = 'packaged';
+const kernelBytesMax = 256 << 20;
+const kernelsMax = 200;
+const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9._+~-]{0,118}$/;
+
+export function openKernelLibrary(options: KernelLibraryOptions): KernelLibrary {
+  return new KernelLibrary(options);
+}
+
+export class KernelLibrary {
+  readonly #home: string;
+  readonly #defaultPath: string;
+  readonly #packagedPath: string;
+  /** By path, size and time of change: reading a kernel takes tens of milliseconds. */
+  readonly #reports = new Map<string, { report: KernelReport; sharedLibraries: string[] }>();
+
+  constructor(options: KernelLibraryOptions) {
+    this.#home = join(options.cacheDirectory, 'installed');
+    this.#defaultPath = join(options.cacheDirectory, 'default-kernel');
+    this.#packagedPath = options.packagedPath ?? '/usr/bin/linux.uml';
+  }
+
+  /** Newest of our own first, then imported ones, then the packaged one; broken ones left out. */
+  async list(): Promise<KernelInfo[]> {
+    const chosen = await this.#defaultId();
+    const kernels: KernelInfo[] = [];
+    for (const id of await this.#ids()) {
+      const about = await this.#about(id);
+      const kernel = about && (await this.#load(id, this.#program(id), about.flavour, chosen));
+      if (kernel !== undefined) kernels.push(kernel);
+    }
+    const packaged = await this.#load(packagedId, this.#packagedPath, 'packaged', chosen);
+    if (packaged !== undefined) kernels.push(packaged);
+    return kernels;
+  }
+
+  /** @throws Refusal `not-found`. */
+  async get(id: string): Promise<KernelInfo> {
+    const kernel = (await this.list()).find((each) => each.id === id);
+    if (kernel === undefined) throw new Refusal('not-found', `There is no kernel named ${id}.`);
+    return kernel;
+  }
+
+  /** The newest kernel of exactly this recipe, whatever its source version. */
+  async findBuilt(recipe: KernelRecipe): Promise<KernelInfo | undefined> {
+    for (const id of await this.#ids()) {
+      const about = await this.#about(id);
+      if (about?.recipe !== recipe.hash || about.flavour !== recipe.flavour) continue;
+      const kernel = await this.#load(id, this.#program(id), about.flavour, await this.#defaultId());
+      if (kernel !== undefined) return kernel;
+    }
+    return undefined;
+  }
+
+  /**
+   * Copies a file in. Nothing is changed when it is refused.
+   * @throws Refusal `not-found`, `bad-input` no such kernel, `unavailable` a library it needs is
+   * missing here, `exists`, `no-space`.
+   */
+  async importFile(path: string, name: string = defaultName(path)): Promise<KernelInfo> {
+    if (!namePattern.test(name) || name === packagedId) {
+      throw new Refusal('usage', 'A kernel name is made of letters, digits, ".", "_", "+" and "-".');
+    }
+    const bytes = await readKernelFile(path);
+    resolveLibraries(inspectKernel(bytes).elf);
+    if ((await this.#ids()).includes(name)) {
+      throw new Refusal('exists', `There is a kernel named ${name} already.`);
+    }
+    await makeDirectory(this.#home);
+    const temporary = join(this.#home, `.${name}.import`);
+    try {
+      await rm(temporary, { recursive: true, force: true });
+      await makeDirectory(temporary);
+      await writeFileAtomic(join(temporary, 'linux'), bytes, 0o755);
+      await writeFileAtomic(join(temporary, 'kernel.json'), '{"flavour":"imported"}\n');
+      await rename(temporary, join(this.#home, name));
+      await syncDirectory(this.#home);
+    } catch (thrown) {
+      await rm(temporary, { recursive: true, force: true });
+      throw spaceRefusal(thrown, name);
+    }
+    return this.get(name);
+  }
+
+  /**
+   * A machine that runs it goes on; whether one still names it is for the caller to know.
+   * @throws Refusal `not-found`, `unsupported` for the packaged kernel.
+   */
+  async remove(id: string): Promise<void> {
+    if (id === packagedId) {
+      throw new Refusal('unsupported', 'This kernel belongs to the package user-mode-linux.');
+    }
+    if (!(await this.#ids()).includes(id)) {
+      throw new Refusal('not-found', `There is no kernel named ${id}.`);
+    }
+    const doomed = join(this.#home, `.${id}.removed`);
+    await rm(doomed, { recursive: true, force: true });
+    await rename(join(this.#home, id), doomed);
+    await rm(doomed, { recursive: true, force: true });
+    if ((await this.#defaultId()) === id) await rm(this.#defaultPath, { force: true });
+  }
+
+  /** `undefined` goes back to choosing by processors. @throws Refusal `not-found`. */
+  async setDefault(id: string | undefined): Promise<void> {
+    if (id === undefined) return rm(this.#defaultPath, { force: true });
+    await this.get(id);
+    await writeFileAtomic(this.#defaultPath, `${id}\n`);
+  }
+
+  /** The kernel for a machine; see `chooseKernel`. */
+  async choose(cpus: number, preferredId?: string): Promise<KernelChoice> {
+    return chooseKernel(await this.list(), cpus, preferredId);
+  }
+
+  async #ids(): Promise<string[]> {
+    const names = await readdir(this.#home).catch((): string[] => []);
+    const ids = names.filter((name) => namePattern.test(name)).slice(0, kernelsMax);
+    const ours = ids.filter((id) => /^\d/.test(id));
+    const others = ids.filter((id) => !/^\d/.test(id));
+    return [...ours.sort((a, b) => compareVersions(b, a)), ...others.sort()];
+  }
+
+  #program(id: string): string {
+    return join(this.#home, id, 'linux');
+  }
+
+  async #about(id: string): Promise<About | undefined> {
+    try {
+      const text = await readTextIfThere(join(this.#home, id, 'kernel.json'));
+      const about = JSON.parse(text ?? '') as About;
+      return ['up', 'smp', 'imported'].includes(about.flavour) ? about : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #defaultId(): Promise<string | undefined> {
+    return (await readTextIfThere(this.#defaultPath).catch(() => undefined))?.trim();
+  }
+
+  /** Undefined for what is not there or does not hold what it should. */
+  async #load(
+    id: string,
+    path: string,
+    flavour: KernelOrigin,
+    chosen: string | undefined,
+  ): Promise<KernelInfo | undefined> {
+    try {
+      const { size, mtimeMs } = await stat(path);
+      const key = `${path} ${size} ${mtimeMs}`;
+      let known = this.#reports.get(key);
+      if (known === undefined) {
+        const report = inspectKernel(await readKernelFile(path));
+        known = { report, sharedLibraries: resolveLibraries(report.elf) };
+        if (this.#reports.size >= kernelsMax) this.#reports.clear();
+        this.#reports.set(key, known);
+      }
+      const { report, sharedLibraries } = known;
+      return {
+        id,
+        version: report.version,
+        flavour,
+        path,
+        sizeBytes: size,
+        features: report.features,
+        default: chosen === id,
+        sharedLibraries,
+      };
+    } catch (thrown) {
+      if (thrown instanceof Refusal || 'code' in (thrown as object)) return undefined;
+      throw thrown;
+    }
+  }
+}
+
+/** The whole of a regular file of bearable size that begins as a program does. */
+async function readKernelFile(path: string): Promise<Uint8Array> {
+  // Without O_NONBLOCK the opening of a pipe would wait for a writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((thrown) => {
+    const code = (thrown as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') throw new Refusal('not-found', 'There is no such file.');
+    if (code === 'EACCES') throw new Refusal('denied', 'This file may not be read.');
+    throw thrown;
+  });
+  try {
+    const { size } = await file.stat().then((there) => (there.isFile() ? there : { size: -1 }));
+    if (size < 0) throw new Refusal('bad-input', 'This is not a regular file.');
+    const head = new Uint8Array(4);
+    await file.read(head, 0, 4, 0);
+    if (!isElf(head)) throw new Refusal('bad-input', 'This is not a program, so not a kernel.');
+    if (size > kernelBytesMax) throw new Refusal('bad-input', 'This file is too large for a kernel.');
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    while (at < size) {
+      const { bytesRead } = await file.read(bytes, at, size - at, at);
+      if (bytesRead === 0) throw new Refusal('bad-input', 'This file shrank while it was read.');
+      at += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
+
+function defaultName(path: string): string {
+  const name = basename(path).replace(/[^a-zA-Z0-9._+~-]/g, '-').slice(0, 100);
+  return /^[a-zA-Z]/.test(name) ? name : `kernel-${name}`;
+}

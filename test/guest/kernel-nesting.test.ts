@@ -1,0 +1,56 @@
+/**
+ * A kernel of ours hosts another. Without the edit of feature `nesting` the first program of the
+ * inner kernel dies of SIGSYS, because its filter sees a wrong instruction pointer.
+ */
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import type { KernelInfo } from '../../src-main/kernels/kernel.ts';
+import { bootGuest, guestArchive, ourKernel, type GuestFile } from './kernel-guest.ts';
+
+/** The kernel itself, what it needs to run, and an initial RAM disk for it. */
+function innerFiles(kernel: KernelInfo, script: string, files: GuestFile[] = []): GuestFile[] {
+  return [
+    ...[kernel.path, ...kernel.sharedLibraries].map((path) => ({
+      path: path === kernel.path ? 'linux' : path.slice(1),
+      bytes: readFileSync(path),
+      mode: 0o755,
+    })),
+    { path: 'inner', bytes: guestArchive(script, files) },
+  ];
+}
+
+function runInner(memoryMib: number): string {
+  return [
+    'mkdir -p /tmp/u && export TMPDIR=/dev/shm HOME=/tmp',
+    `/linux mem=${memoryMib}M initrd=/inner rdinit=/init uml_dir=/tmp/u seccomp=on quiet \\`,
+    '  con=null con0=null,fd:1 ubd0=/dev/null 2>&1 </dev/null',
+  ].join('\n');
+}
+
+for (const mode of ['ptrace', 'seccomp']) {
+  test(`a kernel boots to userland inside one that runs by ${mode}`, async (t) => {
+    const kernel = await ourKernel('up');
+    const guest = bootGuest(t, kernel, {
+      script: `echo OUTER $(cat /proc/uptime)\n${runInner(48)}\necho BACK`,
+      files: innerFiles(kernel, 'echo INNER $(uname -r)'),
+      memoryMib: 160,
+      arguments: mode === 'seccomp' ? ['seccomp=on'] : [],
+    });
+    await guest.line('OUTER');
+    assert.equal(await guest.line('INNER'), `INNER ${kernel.version}`);
+    await guest.line('BACK');
+  });
+}
+
+test('a third level boots to userland', async (t) => {
+  const kernel = await ourKernel('up');
+  const innermost = innerFiles(kernel, 'echo INNERMOST $(uname -r)');
+  const guest = bootGuest(t, kernel, {
+    script: runInner(144),
+    files: innerFiles(kernel, runInner(40), innermost),
+    memoryMib: 320,
+    arguments: ['seccomp=on'],
+  });
+  assert.equal(await guest.line('INNERMOST'), `INNERMOST ${kernel.version}`);
+});
