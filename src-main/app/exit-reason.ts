@@ -1,0 +1,25 @@
+/**
+ * Why a machine ended, in one sentence, from how its process ended and from its last words.
+ */
+import type { ExitReport } from '../machine/engine.ts';
+
+export type Ending = { readonly clean: boolean; readonly reason?: string };
+
+export function explainExit(report: ExitReport, asked: boolean, lastLines: readonly string[]): Ending {
+  const panic = lastLines.map((line) => /Kernel panic - not syncing: (.*)/.exec(line)?.[1]).findLast(Boolean);
+  if (asked) return { clean: true };
+  if (panic) return { clean: false, reason: `The kernel panicked: ${panic.replace(/\.$/, '')}.` };
+  if (report.code === 0) return { clean: true };
+  if (report.signal === 'SIGKILL') {
+    return { clean: false, reason: 'It was killed from outside Nymph, or the host ran out of memory.' };
+  }
+  if (report.signal) return { clean: false, reason: `The kernel ended with ${report.signal}.` };
+  if (report.code !== undefined) {
+    const oom = lastLines.some((line) => /out of memory/i.test(line));
+    if (oom) return { clean: false, reason: 'The guest ran out of memory.' };
+    return { clean: false, reason: `The kernel ended with exit code ${report.code}.` };
+  }
+  const halted = lastLines.slice(-6).some((line) => /reboot: (Power down|System halted)/.test(line));
+  if (halted) return { clean: true };
+  return { clean: false, reason: 'It ended while no server was watching it.' };
+}

@@ -1,0 +1,260 @@
+/**
+ * The one implementation of the contract's table: finds what a call names, checks that it is
+ * legal now, and hands it to the room that does it. No logic of its own beyond that.
+ */
+import { Refusal } from '../../base/refusal.ts';
+import { methods, type MethodName, type Params, type Result } from '../../contract/methods.ts';
+import type { EventName, Events } from '../../contract/events.ts';
+import type { Api, Caller, Connection } from '../../rpc/server.ts';
+import { editSpec } from '../../machine/spec.ts';
+import type { App } from './app.ts';
+import type { Driver } from './driver.ts';
+import { attachConsole, execInGuest, sendConsoleLog } from './streams.ts';
+import { runThrowaway } from './throwaway.ts';
+
+type Handlers = {
+  [M in MethodName]: (params: Params<M>, caller: Caller) => Promise<Result<M>> | Result<M>;
+};
+
+export class AppApi implements Api {
+  private readonly app: App;
+  private readonly handlers: Handlers;
+  private readonly connections = new Set<Connection>();
+
+  constructor(app: App) {
+    this.app = app;
+    this.handlers = {
+      ...hostHandlers(app),
+      ...machineHandlers(app),
+      ...partHandlers(app),
+      ...libraryHandlers(app),
+      'events.subscribe': (_, { connection }) => {
+        connection.subscribed = true;
+        connection.emit('snapshot', app.snapshot());
+        return null;
+      },
+      'stats.watch': ({ machines }, { connection }) =>
+        app.stats.watch(connection, machines.map((name) => app.machines.find(name).spec?.id ?? name)),
+    };
+  }
+
+  call(method: MethodName, params: unknown, caller: Caller): Promise<unknown> {
+    return (async () => {
+      this.refuseWrongState(method, params);
+      const handler = this.handlers[method] as (params: unknown, caller: Caller) => unknown;
+      return handler(params, caller);
+    })();
+  }
+
+  connected(connection: Connection): void {
+    this.connections.add(connection);
+  }
+
+  disconnected(connection: Connection): void {
+    this.connections.delete(connection);
+    this.app.stats.forget(connection);
+  }
+
+  emit<E extends EventName>(event: E, payload: Events[E]): void {
+    for (const connection of this.connections) {
+      if (connection.subscribed) connection.emit(event, payload);
+    }
+  }
+
+  closeAll(): void {
+    for (const connection of this.connections) connection.close();
+  }
+
+  /** The `when` column of the table, checked in this one place. */
+  private refuseWrongState(method: MethodName, params: unknown): void {
+    const row = methods[method];
+    if (!('when' in row) || !row.when) return;
+    const { machine } = params as { machine: string };
+    const driver = this.app.machines.find(machine);
+    if ((row.when as readonly string[]).includes(driver.state)) return;
+    const verb = method.split('.')[1]!;
+    throw new Refusal('wrong-state', `“${driver.name}” is ${driver.state}: ${verb} is not possible now.`);
+  }
+}
+
+function hostHandlers(app: App) {
+  return {
+    'host.info': () => app.host(),
+    'host.doctor': () => app.doctor(),
+    'host.quit': ({ machines }: Params<'host.quit'>) => {
+      // The answer goes out first; a client that asked is not to see a broken connection.
+      setTimeout(() => void app.quit(machines), 20);
+      return null;
+    },
+    'job.list': () => app.jobs.list(),
+    'job.cancel': ({ job }: Params<'job.cancel'>) => {
+      app.jobs.cancel(job);
+      return null;
+    },
+    'job.wait': ({ job }: Params<'job.wait'>) => app.jobs.wait(job),
+    'job.log': ({ job }: Params<'job.log'>) => ({ text: app.jobs.log(job) }),
+  };
+}
+
+function machineHandlers(app: App) {
+  const find = (name: string) => app.machines.find(name);
+  const then = async (name: string, work: (driver: Driver) => Promise<unknown>) => {
+    const driver = find(name);
+    await work(driver);
+    return app.viewMachine(driver);
+  };
+  return {
+    'machine.list': () => app.machines.all().map((driver) => app.viewMachine(driver)),
+    'machine.get': ({ machine }: Params<'machine.get'>) => app.viewMachine(find(machine)),
+    'machine.create': async (wanted: Params<'machine.create'>, caller: Caller) => {
+      if (wanted.diskPaths.length > 0) mustBeTrusted(caller);
+      const extra = [];
+      for (const path of wanted.diskPaths) extra.push(await app.importNow(path, caller.signal));
+      const driver = await app.machines.create(wanted);
+      for (const image of extra) await app.machines.addDisk(driver, { image });
+      return app.viewMachine(driver);
+    },
+    'machine.update': ({ machine, changes }: Params<'machine.update'>) =>
+      then(machine, (driver) => updateMachine(app, driver, changes)),
+    'machine.config': async ({ machine }: Params<'machine.config'>) => ({
+      text: await app.store.readSpec(find(machine).name),
+    }),
+    'machine.setConfig': ({ machine, text }: Params<'machine.setConfig'>) =>
+      then(machine, (driver) => driver.setText(text)),
+    'machine.remove': async ({ machine, force }: Params<'machine.remove'>) => {
+      await app.machines.remove(find(machine), force);
+      return null;
+    },
+    'machine.trash': () => app.store.trash(),
+    'machine.recover': async ({ machine }: Params<'machine.recover'>) =>
+      app.viewMachine(await app.machines.recover(machine)),
+    'machine.purge': async ({ machine }: Params<'machine.purge'>) => {
+      await app.store.purge(machine);
+      return null;
+    },
+    'machine.start': ({ machine }: Params<'machine.start'>) => then(machine, (d) => d.start()),
+    'machine.stop': ({ machine, timeoutMs }: Params<'machine.stop'>) =>
+      then(machine, (driver) => driver.stop(timeoutMs)),
+    'machine.kill': ({ machine }: Params<'machine.kill'>) => then(machine, (d) => d.kill()),
+    'machine.pause': ({ machine }: Params<'machine.pause'>) => then(machine, (d) => d.pause()),
+    'machine.resume': ({ machine }: Params<'machine.resume'>) => then(machine, (d) => d.resume()),
+    'machine.reset': ({ machine }: Params<'machine.reset'>) => then(machine, (d) => d.reset()),
+    'machine.reclaim': async ({ machine }: Params<'machine.reclaim'>) => ({
+      freedBytes: await find(machine).reclaim(),
+    }),
+    'machine.log': ({ machine }: Params<'machine.log'>) => [...find(machine).log],
+    'machine.exec': (wanted: Params<'machine.exec'>, caller: Caller) =>
+      execInGuest(find(wanted.machine), wanted, caller),
+    'machine.run': (wanted: Params<'machine.run'>, caller: Caller) =>
+      runThrowaway(app, wanted, caller),
+  };
+}
+
+function partHandlers(app: App) {
+  const find = (name: string) => app.machines.find(name);
+  const view = (driver: Driver) => app.viewMachine(driver);
+  return {
+    'console.attach': (wanted: Params<'console.attach'>, caller: Caller) =>
+      attachConsole(find(wanted.machine), wanted.console, caller),
+    'console.log': (wanted: Params<'console.log'>, caller: Caller) =>
+      sendConsoleLog(find(wanted.machine), wanted.console, caller),
+    'console.resize': (wanted: Params<'console.resize'>) => {
+      find(wanted.machine).guest?.setWindow(wanted.console, wanted.rows, wanted.columns);
+      return null;
+    },
+    'disk.add': async ({ machine, ...wanted }: Params<'disk.add'>) => {
+      const driver = find(machine);
+      await app.machines.addDisk(driver, wanted);
+      return view(driver);
+    },
+    'disk.detach': async ({ machine, disk }: Params<'disk.detach'>) => {
+      const driver = find(machine);
+      await driver.detachDisk(disk);
+      return view(driver);
+    },
+    'disk.delete': async ({ machine, disk }: Params<'disk.delete'>) => {
+      const driver = find(machine);
+      await app.machines.deleteDisk(driver, disk);
+      return view(driver);
+    },
+    'network.list': () => app.lans.list(),
+    'network.create': ({ name, dhcp, dns }: Params<'network.create'>) =>
+      app.lans.create(name, { dhcp, dns }),
+    'network.update': ({ network, ...changes }: Params<'network.update'>) =>
+      app.lans.update(network, changes),
+    'network.remove': async ({ network }: Params<'network.remove'>) => {
+      app.api.emit('network.removed', { id: await app.lans.remove(network) });
+      return null;
+    },
+    'network.connect': async ({ machine, network }: Params<'network.connect'>) => {
+      const driver = find(machine);
+      await app.machines.connect(driver, network);
+      return view(driver);
+    },
+    'network.disconnect': async ({ machine, network }: Params<'network.disconnect'>) => {
+      const driver = find(machine);
+      await app.machines.disconnect(driver, network);
+      return view(driver);
+    },
+  };
+}
+
+function libraryHandlers(app: App) {
+  return {
+    'image.list': () => app.images.list(),
+    'image.info': ({ image }: Params<'image.info'>) => {
+      const view = app.images.view(image);
+      if (!view) throw new Refusal('not-found', `There is no image “${image}”.`);
+      return view;
+    },
+    'image.inspect': ({ source }: Params<'image.inspect'>, caller: Caller) =>
+      app.images.inspect(app.uploads.resolve(source, caller.trusted).path),
+    'image.import': ({ source, name }: Params<'image.import'>, caller: Caller) => {
+      const file = app.uploads.resolve(source, caller.trusted);
+      return app.images.import(file.path, file.title, name, file.done);
+    },
+    'image.build': ({ recipe }: Params<'image.build'>) => app.images.build(recipe),
+    'image.remove': async ({ image }: Params<'image.remove'>) => {
+      await app.images.remove(image);
+      return null;
+    },
+    'kernel.list': () => app.kernels.list(),
+    'kernel.build': ({ flavour }: Params<'kernel.build'>) => app.kernels.build(flavour ?? 'up'),
+    'kernel.import': ({ path }: Params<'kernel.import'>, caller: Caller) => {
+      mustBeTrusted(caller);
+      return app.kernels.import(path);
+    },
+    'kernel.setDefault': async ({ kernel }: Params<'kernel.setDefault'>) => {
+      await app.kernels.setDefault(kernel);
+      return null;
+    },
+    'kernel.remove': async ({ kernel }: Params<'kernel.remove'>) => {
+      await app.kernels.remove(kernel);
+      return null;
+    },
+  };
+}
+
+async function updateMachine(
+  app: App,
+  driver: Driver,
+  changes: Params<'machine.update'>['changes'],
+): Promise<void> {
+  const { name, memoryMib, ...rest } = changes;
+  if (name !== undefined && name !== driver.name) await app.machines.rename(driver, name);
+  const wanted = {
+    ...rest,
+    ...(memoryMib === undefined ? {} : { memory: `${memoryMib}MiB` }),
+  };
+  const given = Object.entries(wanted).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return;
+  // Tried on the text first, so that a refused value changes nothing.
+  editSpec(await app.store.readSpec(driver.name), Object.fromEntries(given));
+  await driver.configure(Object.fromEntries(given));
+}
+
+function mustBeTrusted(caller: Caller): void {
+  if (caller.trusted) return;
+  throw new Refusal('denied', 'A browser cannot name files of this host; drop the file instead.');
+}
+

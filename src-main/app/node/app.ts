@@ -1,0 +1,259 @@
+/**
+ * The household: builds every room in order, joins them, and takes them down in reverse. Whoever
+ * opens a door (a shell) holds one `App` and serves its `api`.
+ *
+ *   const app = await App.open({ home });
+ *   new Connection(channel, app.api, { trusted: true });
+ */
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { Refusal } from '../../base/refusal.ts';
+import { makeDirectory } from '../../base/node/files.ts';
+import type { Events } from '../../contract/events.ts';
+import type { MachineView } from '../../contract/machine.ts';
+import type { Check, HostView } from '../../contract/things.ts';
+import { contractVersion } from '../../contract/version.ts';
+import type { Engine } from '../../machine/engine.ts';
+import type { EngineName } from '../../contract/machine.ts';
+import { Jobs } from '../jobs.ts';
+import { AppApi } from './api.ts';
+import { clock } from './clock.ts';
+import { runChecks } from './doctor.ts';
+import { ImageLibrary } from './image-library.ts';
+import { buildBootRamdisk } from './image-makers.ts';
+import { KernelShelf } from './kernel-shelf.ts';
+import { LanHouse } from './lan-house.ts';
+import { MachineStore } from './machine-store.ts';
+import { Machines } from './machines.ts';
+import { nymphPaths, type Paths } from './paths.ts';
+import { availableMemoryBytes, Planner, type Confinement } from './planner.ts';
+import { StatsWatch } from './stats-watch.ts';
+import { Uploads } from './uploads.ts';
+import { viewMachine } from './views.ts';
+
+export interface AppOptions {
+  readonly home?: string;
+  readonly version: string;
+  /** The engines of this door, chosen by the shell that opens it. */
+  readonly engines: readonly Engine[];
+  readonly confinement: Confinement;
+  /** Called when the server is to end; machines are left or stopped by then. */
+  readonly onQuit: () => void;
+}
+
+export class App {
+  readonly paths: Paths;
+  readonly jobs: Jobs;
+  readonly store: MachineStore;
+  readonly images: ImageLibrary;
+  readonly kernels: KernelShelf;
+  readonly lans: LanHouse;
+  readonly machines: Machines;
+  readonly stats: StatsWatch;
+  readonly uploads: Uploads;
+  readonly api: AppApi;
+  private readonly options: AppOptions;
+  private readonly confinement: Confinement;
+  private networkTimer?: NodeJS.Timeout;
+  private quitting = false;
+
+  private constructor(options: AppOptions) {
+    this.options = options;
+    this.confinement = options.confinement;
+    this.paths = nymphPaths(process.env, options.home);
+    this.jobs = new Jobs(clock.nowMs, (job) => this.api.emit('job.changed', job));
+    this.store = new MachineStore(this.paths, clock.nowMs);
+    this.images = new ImageLibrary({
+      paths: this.paths,
+      jobs: this.jobs,
+      nowMs: clock.nowMs,
+      usedBy: (image) => this.machines.users(image),
+      announce: (name) => this.announceImage(name),
+    });
+    this.kernels = new KernelShelf({
+      paths: this.paths,
+      jobs: this.jobs,
+      usedBy: (kernel) => this.kernelUsers(kernel),
+      announce: () => this.announceKernels(),
+    });
+    this.lans = new LanHouse({
+      paths: this.paths,
+      machines: () => this.machines.all(),
+      announce: (id) => this.announceNetwork(id),
+    });
+    this.machines = new Machines({
+      images: this.images,
+      lans: this.lans,
+      onRemoved: (id) => this.api.emit('machine.removed', { id }),
+      around: {
+        store: this.store,
+        lans: this.lans,
+        planner: new Planner({
+          paths: this.paths,
+          images: this.images,
+          kernels: this.kernels,
+          confinement: options.confinement,
+          initramfs: () => buildBootRamdisk(this.paths),
+        }),
+        engine: (name) => this.engine(name),
+        announce: (driver) => this.api.emit('machine.changed', this.viewMachine(driver)),
+      },
+    });
+    this.stats = new StatsWatch((id) => this.machines.byId(id), this.lans);
+    this.uploads = new Uploads(this.paths);
+    this.api = new AppApi(this);
+  }
+
+  static async open(options: AppOptions): Promise<App> {
+    const app = new App(options);
+    await makeDirectory(app.paths.run);
+    await makeDirectory(app.paths.state);
+    await app.uploads.open();
+    await app.kernels.open();
+    await app.images.open();
+    await app.lans.open();
+    await app.machines.open();
+    await app.firstTime();
+    app.networkTimer = setInterval(() => app.announceBusyNetworks(), 1000).unref();
+    return app;
+  }
+
+  viewMachine(driver: Parameters<typeof viewMachine>[0]): MachineView {
+    const { images, lans, confinement } = this;
+    return viewMachine(driver, { images, lans, confinement });
+  }
+
+  snapshot(): Events['snapshot'] {
+    return {
+      host: this.host(),
+      machines: this.machines.all().map((driver) => this.viewMachine(driver)),
+      networks: this.lans.list(),
+      images: this.images.list(),
+      kernels: this.kernels.list(),
+      jobs: this.jobs.list(),
+    };
+  }
+
+  host(): HostView {
+    return {
+      version: this.options.version,
+      contract: contractVersion,
+      pid: process.pid,
+      platform: `${process.platform} ${process.arch}`,
+      cpus: cpus().length,
+      memoryTotalBytes: totalmem(),
+      memoryAvailableBytes: availableMemoryBytes() ?? 0,
+      dataDirectory: this.paths.data,
+      confinement: this.confinement.works ? 'on' : 'unavailable',
+      confinementNote: this.confinement.reason,
+    };
+  }
+
+  doctor(): Promise<Check[]> {
+    return runChecks(this.paths, this.confinement, this.kernels.list());
+  }
+
+  /** Imports a file as an image before a machine is made from it. */
+  async importNow(path: string, signal: AbortSignal): Promise<string> {
+    const file = this.uploads.resolve({ path }, true);
+    const job = this.images.import(file.path, file.title, undefined, file.done);
+    signal.addEventListener('abort', () => this.jobs.cancel(job.id), { once: true });
+    const ended = await this.jobs.wait(job.id);
+    if (ended.state !== 'done') throw new Refusal('bad-input', ended.error ?? 'Cancelled.');
+    return ended.outcome!;
+  }
+
+  async quit(machines: 'stop' | 'leave'): Promise<void> {
+    if (this.quitting) return;
+    this.quitting = true;
+    if (machines === 'stop') {
+      const alive = this.machines.all().filter((driver) => driver.alive);
+      await Promise.all(
+        alive.map(async (driver) => {
+          if (driver.state === 'paused') await driver.resume().catch(() => undefined);
+          await driver.stop(15_000).catch(() => driver.kill());
+        }),
+      );
+    }
+    await this.close();
+    this.options.onQuit();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.networkTimer);
+    this.stats.close();
+    await this.jobs.stopAll();
+    await this.machines.close();
+    await this.lans.close();
+    this.api.closeAll();
+  }
+
+  /** On the very first start a Tiny Linux machine is already in the list. */
+  private async firstTime(): Promise<void> {
+    const fresh = !this.images.has('tiny') && this.machines.all().length === 0;
+    try {
+      await this.images.ensureTiny();
+    } catch (thrown) {
+      if (!(thrown instanceof Refusal)) throw thrown;
+      return;
+    }
+    if (fresh) {
+      await this.machines.create({
+        name: 'tiny',
+        image: 'tiny',
+        engine: 'native',
+        memoryMib: 128,
+        cpus: 1,
+        diskPaths: [],
+        networks: [],
+        tags: [],
+      });
+    }
+  }
+
+  private engine(name: EngineName): Engine {
+    const engine = this.options.engines.find((candidate) => candidate.name === name);
+    if (!engine) throw new Refusal('unsupported', `The ${name} engine is not part of this build.`);
+    return engine;
+  }
+
+  private kernelUsers(kernel: string): string[] {
+    return this.machines
+      .all()
+      .filter((driver) => driver.kernel.id === kernel)
+      .map((driver) => driver.name);
+  }
+
+  private announceImage(name: string): void {
+    const view = this.images.view(name);
+    if (view) this.api.emit('image.changed', view);
+    else this.api.emit('image.removed', { name });
+  }
+
+  private announceKernels(): void {
+    this.api.emit('kernel.changed', { kernels: this.kernels.list() });
+    for (const driver of this.machines.all()) void driver.reload();
+  }
+
+  private announceNetwork(id: string): void {
+    const view = this.lans.view(id);
+    if (view) this.api.emit('network.changed', view);
+  }
+
+  private readonly lastTraffic = new Map<string, string>();
+
+  /** Counters move without any event; a LAN whose counters moved is told once a second. */
+  private announceBusyNetworks(): void {
+    for (const view of this.lans.list()) {
+      const seen = JSON.stringify([view.ports, view.rxBytesPerSecond > 0]);
+      if (this.lastTraffic.get(view.id) === seen) continue;
+      this.lastTraffic.set(view.id, seen);
+      this.api.emit('network.changed', view);
+    }
+  }
+}
+
+/** Where the built renderer is, beside the sources or in a package. */
+export function rendererDirectory(): string {
+  return join(import.meta.dirname, '../../../dist/renderer');
+}

@@ -1,0 +1,448 @@
+/**
+ * The one writer of one machine. Whatever is asked of it queues here and runs one after another;
+ * what happens to it (userland, an exit) is turned into a state by `machine/state.ts` and
+ * announced. Nobody else starts, stops or changes a machine.
+ */
+import { join } from 'node:path';
+import { asRefusal, Refusal } from '../../base/refusal.ts';
+import { assert } from '../../base/assert.ts';
+import type { MachineState } from '../../contract/machine.ts';
+import type { DiskSpec, MachineSpec, NicSpec, SpecInput } from '../../machine/spec.ts';
+import { editSpec, parseSpec } from '../../machine/spec.ts';
+import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
+import type { Engine, RunningMachine } from '../../machine/engine.ts';
+import { explainExit } from '../exit-reason.ts';
+import { clock } from './clock.ts';
+import { ConsoleArchive } from './console-archive.ts';
+import { GuestLink } from './guest-link.ts';
+import type { LanHouse } from './lan-house.ts';
+import type { MachineStore } from './machine-store.ts';
+import type { Planner } from './planner.ts';
+
+const logLinesMax = 500;
+const lastLinesShown = 12;
+
+export interface Surroundings {
+  readonly store: MachineStore;
+  readonly planner: Planner;
+  readonly lans: LanHouse;
+  engine(name: MachineSpec['engine']): Engine;
+  announce(driver: Driver): void;
+}
+
+export class Driver {
+  name: string;
+  state: MachineState = 'off';
+  sinceMs = clock.nowMs();
+  reason?: string;
+  lastLines?: string[];
+  fault?: string;
+  /** The last good spec; undefined only when the file was never readable. */
+  spec?: MachineSpec;
+  running?: RunningMachine;
+  guest?: GuestLink;
+  bootMs?: number;
+  /** Which kernel it runs, or would. */
+  kernel = { id: '', choice: '' };
+  readonly consoles: ConsoleArchive;
+  readonly log: { atMs: number; text: string }[] = [];
+  private readonly around: Surroundings;
+  private text = '';
+  private tail: Promise<unknown> = Promise.resolve();
+  private asked = false;
+  private startedAtMs = 0;
+
+  constructor(name: string, around: Surroundings) {
+    this.name = name;
+    this.around = around;
+    this.consoles = new ConsoleArchive(() => this.directory);
+  }
+
+  get directory(): string {
+    return this.around.store.directory(this.name);
+  }
+
+  get alive(): boolean {
+    return isAlive(this.state);
+  }
+
+  /** Reads machine.yaml; a broken one leaves the last good spec in force. */
+  async reload(): Promise<void> {
+    try {
+      const text = await this.around.store.readSpec(this.name);
+      if (text === this.text && this.spec) return;
+      this.text = text;
+      this.spec = parseSpec(text);
+      this.fault = undefined;
+    } catch (thrown) {
+      this.fault = (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+        ? 'Its machine.yaml is missing.'
+        : asRefusal(thrown).message;
+    }
+    await this.consoles.open(this.spec?.consoles ?? 1);
+    this.refreshKernel();
+    this.tell();
+  }
+
+  /** Takes up a machine that an earlier server left running. */
+  adopt(): Promise<void> {
+    return this.queue(async () => {
+      if (!this.spec) return;
+      const engine = this.around.engine(this.spec.engine);
+      const runDirectory = this.around.planner.runDirectory(this.spec.id);
+      const running = await engine.adopt({ runDirectory, spec: this.spec });
+      if (!running) return;
+      this.note('Found running');
+      this.take(running);
+      this.apply({ type: 'adopted' });
+      this.guest = this.linkGuest(running);
+      await this.joinLans();
+    });
+  }
+
+  start(): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['off', 'crashed'], 'started');
+      await this.reload();
+      const spec = this.goodSpec();
+      const startedAtMs = clock.elapsedMs();
+      const { plan, kernel } = await this.around.planner.plan(this.name, this.directory, spec);
+      this.kernel = kernel;
+      this.startedAtMs = startedAtMs;
+      this.bootMs = undefined;
+      this.reason = undefined;
+      this.lastLines = undefined;
+      this.asked = false;
+      this.apply({ type: 'started' });
+      for (const hub of this.consoles.hubs) hub.note(`${this.name} started`);
+      try {
+        const running = await this.around.engine(spec.engine).launch(plan);
+        this.take(running);
+        this.guest = this.linkGuest(running);
+      } catch (thrown) {
+        this.ended({ clean: false, reason: asRefusal(thrown).message });
+        throw thrown;
+      }
+      this.note(`Started with kernel ${kernel.id}, process ${this.running!.pid}`);
+      await this.joinLans();
+    });
+  }
+
+  /** Settles when it runs, or refuses when it ended instead. */
+  async untilRunning(timeoutMs: number): Promise<void> {
+    const deadline = clock.elapsedMs() + timeoutMs;
+    while (this.state === 'starting') {
+      if (clock.elapsedMs() > deadline) {
+        throw new Refusal('timeout', `“${this.name}” has not reached userland yet; it goes on.`);
+      }
+      await this.nextChange(deadline - clock.elapsedMs());
+    }
+    if (this.state === 'crashed') throw new Refusal('internal', this.reason ?? 'It crashed.');
+  }
+
+  /** Asks the guest to shut down and waits; a guest that does not is left running. */
+  async stop(timeoutMs: number): Promise<void> {
+    const running = await this.queue(async () => {
+      if (this.state !== 'stopping') {
+        this.mustBe(['starting', 'running'], 'stopped');
+        this.apply({ type: 'stop-asked' });
+        this.asked = true;
+        const machine = this.mustRun();
+        if (!this.guest?.powerOff()) await machine.askToStop();
+      }
+      return this.mustRun();
+    });
+    const timedOut = Symbol('timed out');
+    const ended = await Promise.race([running.exited, clock.delay(timeoutMs).then(() => timedOut)]);
+    if (ended !== timedOut) return this.settled();
+    this.asked = false;
+    this.apply({ type: 'stop-refused' });
+    const seconds = Math.round(timeoutMs / 1000);
+    throw new Refusal(
+      'timeout',
+      `“${this.name}” did not shut down within ${seconds} s; force it off, or wait and ask again.`,
+    );
+  }
+
+  kill(): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['starting', 'running', 'paused', 'stopping'], 'killed');
+      this.asked = true;
+      const machine = this.mustRun();
+      machine.kill();
+      await machine.exited;
+      await this.settled();
+    });
+  }
+
+  async reset(): Promise<void> {
+    await this.kill();
+    await this.start();
+  }
+
+  pause(): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['running'], 'paused');
+      await this.mustRun().pause();
+      this.apply({ type: 'paused' });
+    });
+  }
+
+  resume(): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['paused'], 'resumed');
+      await this.mustRun().resume();
+      this.apply({ type: 'resumed' });
+    });
+  }
+
+  /** Gives free guest memory back to the host; answers with how much the host got. */
+  reclaim(): Promise<number> {
+    return this.queue(async () => {
+      this.mustBe(['running'], 'asked for memory');
+      const machine = this.mustRun();
+      const free = await this.guest?.freeMemoryBytes();
+      if (free === undefined) {
+        throw new Refusal('unavailable', `“${this.name}” has no agent to say what is free.`);
+      }
+      const before = machine.sample()?.memoryHostBytes ?? 0;
+      // An eighth stays with the guest, so that it is never pressed while we hold its pages.
+      await machine.reclaim(Math.floor((free * 7) / 8));
+      return Math.max(0, before - (machine.sample()?.memoryHostBytes ?? 0));
+    });
+  }
+
+  /** Changes machine.yaml; what a running machine cannot take on waits for its next start. */
+  configure(changes: Partial<Record<keyof SpecInput, unknown>>): Promise<void> {
+    return this.queue(() => this.edit(changes));
+  }
+
+  setText(text: string): Promise<void> {
+    return this.queue(async () => {
+      const parsed = parseSpec(text);
+      if (this.spec && parsed.id !== this.spec.id) {
+        throw new Refusal('bad-input', 'The id of a machine cannot change.');
+      }
+      await this.around.store.writeSpec(this.name, text);
+      await this.reload();
+    });
+  }
+
+  rename(newName: string): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['off', 'crashed'], 'renamed');
+      await this.consoles.flush();
+      await this.around.store.rename(this.name, newName);
+      this.name = newName;
+      this.tell();
+    });
+  }
+
+  /** Runs `work` in the queue, with a machine that may or may not run. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.queue(work);
+  }
+
+  connect(network: string, nic: NicSpec): Promise<void> {
+    return this.queue(async () => {
+      const spec = this.goodSpec();
+      if (this.running && this.state !== 'running') {
+        throw new Refusal('wrong-state', `“${this.name}” is ${this.state}; cables wait until it runs.`);
+      }
+      if (this.running) await this.running.plugNic(nic.slot, nic.mac);
+      await this.edit({ nics: [...spec.nics, nic] });
+      if (this.running) await this.joinLan(network, nic);
+      this.note(`Connected to ${network}`);
+    });
+  }
+
+  disconnect(nic: NicSpec): Promise<void> {
+    return this.queue(async () => {
+      const spec = this.goodSpec();
+      await this.around.lans.detach(this, nic);
+      if (this.running) await this.running.unplugNic(nic.slot).catch(() => undefined);
+      await this.edit({ nics: spec.nics.filter((other) => other.id !== nic.id) });
+      this.note(`Disconnected from ${nic.network}`);
+    });
+  }
+
+  addDisk(disk: DiskSpec): Promise<void> {
+    return this.queue(async () => {
+      const spec = this.goodSpec();
+      const disks = [...spec.disks, disk];
+      if (this.running) {
+        const path = join(this.directory, 'disks', disk.file);
+        await this.running.plugDisk({ id: disk.id, index: disks.length - 1, path });
+      }
+      await this.edit({ disks: disks.map(plainDisk) });
+      this.note(`Disk ${disk.id} added`);
+    });
+  }
+
+  detachDisk(id: string): Promise<void> {
+    return this.queue(async () => {
+      const spec = this.goodSpec();
+      const index = spec.disks.findIndex((disk) => disk.attached && disk.id === id);
+      if (index < 0) throw new Refusal('not-found', `“${this.name}” has no attached disk “${id}”.`);
+      if (this.running && index === 0) {
+        throw new Refusal('in-use', 'The root disk cannot be detached while the machine runs.');
+      }
+      if (this.running) await this.running.unplugDisk(index);
+      const disks = spec.disks.map((disk) => (disk.id === id ? { ...disk, attached: false } : disk));
+      await this.edit({ disks: disks.map(plainDisk) });
+      this.note(`Disk ${id} detached`);
+    });
+  }
+
+  /** Lets go of a running machine at the end of the server; it lives on. */
+  async leave(): Promise<void> {
+    await this.consoles.flush();
+    this.guest?.close();
+    this.running?.release();
+  }
+
+  private async edit(changes: Partial<Record<keyof SpecInput, unknown>>): Promise<void> {
+    const text = editSpec(await this.around.store.readSpec(this.name), changes);
+    await this.around.store.writeSpec(this.name, text);
+    await this.reload();
+  }
+
+  private take(running: RunningMachine): void {
+    this.running = running;
+    running.consoles.forEach((pipe, index) => {
+      const hub = this.consoles.hubs[index];
+      if (!hub) return;
+      pipe.onBytes = (bytes) => hub.take(bytes);
+      hub.input = (bytes) => pipe.write(bytes);
+    });
+    void running.exited.then((report) => {
+      if (this.running !== running) return;
+      const ending = explainExit(report, this.asked, this.consoles.hubs[0]?.lastLines(60) ?? []);
+      this.ended(ending);
+    });
+  }
+
+  private ended(ending: { clean: boolean; reason?: string }): void {
+    this.guest?.close();
+    this.guest = undefined;
+    this.running = undefined;
+    for (const hub of this.consoles.hubs) {
+      hub.input = () => {};
+      hub.note(ending.clean ? 'off' : (ending.reason ?? 'crashed'));
+    }
+    this.reason = ending.reason;
+    if (!ending.clean) this.lastLines = this.consoles.hubs[0]?.lastLines(lastLinesShown);
+    this.around.lans.forget(this);
+    this.note(ending.clean ? 'Off' : (ending.reason ?? 'Crashed'));
+    this.apply({ type: 'exited', clean: ending.clean });
+  }
+
+  private linkGuest(running: RunningMachine): GuestLink {
+    return new GuestLink(running.agentPipe, {
+      onUserland: () => {
+        if (this.running !== running) return;
+        this.bootMs ??= running.ours ? Math.round(clock.elapsedMs() - this.startedAtMs) : undefined;
+        if (!this.apply({ type: 'userland' })) this.tell();
+      },
+      onChange: () => this.tell(),
+    });
+  }
+
+  private async joinLans(): Promise<void> {
+    for (const nic of this.spec?.nics ?? []) {
+      await this.joinLan(nic.network, nic).catch((thrown: unknown) => {
+        this.note(asRefusal(thrown).message);
+      });
+    }
+  }
+
+  private async joinLan(network: string, nic: NicSpec): Promise<void> {
+    const fd = this.running?.networkEnd(nic.slot);
+    if (fd === undefined) {
+      throw new Refusal(
+        'denied',
+        `The host does not allow taking up ${this.name}’s network again; restart the machine.`,
+      );
+    }
+    await this.around.lans.attach(network, this, nic, fd);
+  }
+
+  private refreshKernel(): void {
+    if (!this.spec || this.alive) return;
+    try {
+      this.kernel = this.around.planner.kernelFor(this.spec);
+    } catch (thrown) {
+      this.kernel = { id: '', choice: asRefusal(thrown).message };
+    }
+  }
+
+  private goodSpec(): MachineSpec {
+    if (this.fault) throw new Refusal('bad-input', this.fault);
+    assert(this.spec, 'a machine without fault has a spec');
+    return this.spec;
+  }
+
+  private mustRun(): RunningMachine {
+    assert(this.running, 'a machine that is alive has a process');
+    return this.running;
+  }
+
+  private mustBe(states: readonly MachineState[], verb: string): void {
+    if (states.includes(this.state)) return;
+    throw new Refusal('wrong-state', `“${this.name}” is ${this.state}, so it cannot be ${verb}.`);
+  }
+
+  private apply(event: MachineEvent): boolean {
+    const next = nextState(this.state, event);
+    if (!next) return false;
+    this.state = next;
+    this.sinceMs = clock.nowMs();
+    this.tell();
+    return true;
+  }
+
+  note(text: string): void {
+    this.log.push({ atMs: clock.nowMs(), text });
+    if (this.log.length > logLinesMax) this.log.shift();
+  }
+
+  private tell(): void {
+    const waiting = this.changes;
+    this.changes = [];
+    for (const resolve of waiting) resolve();
+    this.around.announce(this);
+  }
+
+  private changes: (() => void)[] = [];
+
+  private async nextChange(timeoutMs: number): Promise<void> {
+    await Promise.race([
+      new Promise<void>((resolve) => this.changes.push(resolve)),
+      clock.delay(Math.max(1, timeoutMs)),
+    ]);
+  }
+
+  /** The exit has been seen and applied. */
+  private async settled(): Promise<void> {
+    while (this.running) await this.nextChange(1000);
+  }
+
+  private queue<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.tail.then(work);
+    this.tail = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** A disk as it is written in machine.yaml: no defaults, sizes as text. */
+export function plainDisk(disk: DiskSpec): SpecInputDisk {
+  return {
+    id: disk.id,
+    ...(disk.image === undefined ? {} : { image: disk.image }),
+    ...(disk.size === undefined ? {} : { size: `${Math.round(disk.size / 2 ** 20)}MiB` }),
+    file: disk.file,
+    ...(disk.attached ? {} : { attached: false }),
+  };
+}
+
+type SpecInputDisk = NonNullable<SpecInput['disks']>[number];

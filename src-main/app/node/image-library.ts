@@ -1,0 +1,250 @@
+/**
+ * The images machines are made from: one folder each with the raw disk, never written again, and
+ * a note of what it is. Importing and building are jobs; an image appears when it is whole.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { Refusal } from '../../base/refusal.ts';
+import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/files.ts';
+import type { ImageReport, ImageView, JobView } from '../../contract/things.ts';
+import type { Jobs } from '../jobs.ts';
+import type { Paths } from './paths.ts';
+import { buildImage, importFile, inspectFile, tinyKey, type Made } from './image-makers.ts';
+
+const noteFile = 'image.json';
+const diskFile = 'disk.raw';
+
+export type ImageNote = {
+  origin: 'built-in' | 'imported' | 'built';
+  title: string;
+  description: string;
+  createdMs: number;
+  report: ImageReport;
+  /** What it was built from; a built-in image is made anew when this changes. */
+  key?: string;
+};
+
+type Entry = { note: ImageNote; realBytes: number };
+
+/** Images that can be had on request, before they exist. */
+const recipes = {
+  debian: {
+    title: 'Debian',
+    description: 'A minimal Debian with systemd, built from your own Debian mirror.',
+  },
+} as const;
+
+export class ImageLibrary {
+  private readonly entries = new Map<string, Entry>();
+  private readonly paths: Paths;
+  private readonly jobs: Jobs;
+  private readonly nowMs: () => number;
+  private readonly usedBy: (image: string) => string[];
+  private readonly announce: (name: string) => void;
+
+  constructor(parts: {
+    paths: Paths;
+    jobs: Jobs;
+    nowMs: () => number;
+    usedBy: (image: string) => string[];
+    announce: (name: string) => void;
+  }) {
+    this.paths = parts.paths;
+    this.jobs = parts.jobs;
+    this.nowMs = parts.nowMs;
+    this.usedBy = parts.usedBy;
+    this.announce = parts.announce;
+  }
+
+  async open(): Promise<void> {
+    await makeDirectory(this.paths.images);
+    for (const name of await readdir(this.paths.images)) {
+      if (name.startsWith('.')) await rm(join(this.paths.images, name), { recursive: true });
+      else await this.read(name);
+    }
+  }
+
+  rawPath(name: string): string {
+    this.find(name);
+    return join(this.paths.images, name, diskFile);
+  }
+
+  has(name: string): boolean {
+    return this.entries.has(name);
+  }
+
+  note(name: string): ImageNote {
+    return this.find(name).note;
+  }
+
+  list(): ImageView[] {
+    const made = [...this.entries.keys()].map((name) => this.view(name)!);
+    const possible = Object.keys(recipes)
+      .filter((name) => !this.entries.has(name))
+      .map((name) => this.view(name)!);
+    return [...made, ...possible];
+  }
+
+  view(name: string): ImageView | undefined {
+    const entry = this.entries.get(name);
+    if (entry) {
+      const { note, realBytes } = entry;
+      return {
+        name,
+        origin: note.origin,
+        title: note.title,
+        description: note.description,
+        engine: note.report.engine,
+        architecture: note.report.root?.architecture ?? 'unknown',
+        virtualBytes: note.report.virtualBytes,
+        realBytes,
+        createdMs: note.createdMs,
+        usedBy: this.usedBy(name),
+        report: note.report,
+      };
+    }
+    if (!Object.hasOwn(recipes, name)) return undefined;
+    return {
+      name,
+      origin: 'available',
+      ...recipes[name as keyof typeof recipes],
+      engine: 'native',
+      architecture: 'x86_64',
+      virtualBytes: 0,
+      realBytes: 0,
+      usedBy: [],
+    };
+  }
+
+  inspect(path: string): Promise<ImageReport> {
+    return inspectFile(path, join(this.paths.cache, 'inspect'));
+  }
+
+  /** `title` is what the owner called the file; the name is made from it unless given. */
+  import(path: string, title: string, name: string | undefined, after: () => void): JobView {
+    const chosen = name ?? this.freeName(title);
+    this.refuseTaken(chosen);
+    return this.jobs.start({ kind: 'image-import', title: `Import ${title}` }, async (job) => {
+      try {
+        await this.make(chosen, 'imported', title, undefined, (directory) =>
+          importFile(path, directory, job),
+        );
+        return chosen;
+      } finally {
+        after();
+      }
+    });
+  }
+
+  build(recipe: 'tiny' | 'debian'): JobView {
+    this.refuseTaken(recipe);
+    const title = recipe === 'tiny' ? 'Tiny Linux' : recipes.debian.title;
+    return this.jobs.start({ kind: 'image-build', title: `Build ${title}` }, async (job) => {
+      await this.make(recipe, recipe === 'tiny' ? 'built-in' : 'built', title, undefined, (directory) =>
+        buildImage(recipe, directory, this.paths, job),
+      );
+      return recipe;
+    });
+  }
+
+  /** Makes Tiny Linux if it is not there, or if its recipe has changed and nobody uses it. */
+  async ensureTiny(): Promise<void> {
+    const key = await tinyKey(this.paths);
+    const entry = this.entries.get('tiny');
+    if (entry && (entry.note.key === key || this.usedBy('tiny').length > 0)) return;
+    if (entry) await this.remove('tiny');
+    await this.make('tiny', 'built-in', 'Tiny Linux', key, (directory) =>
+      buildImage('tiny', directory, this.paths),
+    );
+  }
+
+  async remove(name: string): Promise<void> {
+    this.find(name);
+    const users = this.usedBy(name);
+    if (users.length > 0) {
+      const who = users.slice(0, 3).map((user) => `“${user}”`).join(', ');
+      throw new Refusal('in-use', `The image “${name}” is used by ${who}.`);
+    }
+    const doomed = join(this.paths.images, `.gone-${name}-${randomBytes(4).toString('hex')}`);
+    await rename(join(this.paths.images, name), doomed);
+    this.entries.delete(name);
+    this.announce(name);
+    await rm(doomed, { recursive: true, force: true });
+  }
+
+  private async make(
+    name: string,
+    origin: ImageNote['origin'],
+    title: string,
+    key: string | undefined,
+    work: (directory: string) => Promise<Made>,
+  ): Promise<void> {
+    const building = join(this.paths.images, `.new-${name}-${randomBytes(4).toString('hex')}`);
+    try {
+      await makeDirectory(building);
+      const made = await work(building);
+      await rename(made.rawPath, join(building, diskFile));
+      const note: ImageNote = {
+        origin,
+        title,
+        description: made.report.sentence,
+        createdMs: this.nowMs(),
+        report: made.report,
+        ...(key === undefined ? {} : { key }),
+      };
+      await writeFileAtomic(join(building, noteFile), JSON.stringify(note, null, 2));
+      this.refuseTaken(name);
+      await rename(building, join(this.paths.images, name));
+      await syncDirectory(this.paths.images);
+    } catch (thrown) {
+      await rm(building, { recursive: true, force: true });
+      throw thrown;
+    }
+    await this.read(name);
+    this.announce(name);
+  }
+
+  private async read(name: string): Promise<void> {
+    try {
+      const directory = join(this.paths.images, name);
+      const note = JSON.parse(await readFile(join(directory, noteFile), 'utf8')) as ImageNote;
+      const { blocks } = await stat(join(directory, diskFile));
+      this.entries.set(name, { note, realBytes: blocks * 512 });
+    } catch {
+      // Not an image of ours; it stays where it is and is not listed.
+    }
+  }
+
+  private find(name: string): Entry {
+    const entry = this.entries.get(name);
+    if (entry) return entry;
+    const known = Object.hasOwn(recipes, name);
+    throw new Refusal(
+      'not-found',
+      known ? `The image “${name}” is not built yet: nymph image build ${name}.` : `There is no image “${name}”.`,
+    );
+  }
+
+  private refuseTaken(name: string): void {
+    if (this.entries.has(name) || existsSync(join(this.paths.images, name))) {
+      throw new Refusal('exists', `There is an image “${name}” already.`);
+    }
+  }
+
+  private freeName(title: string): string {
+    const stem = basename(title)
+      .replace(/\.(gz|xz|zst|bz2|raw|img|qcow2|tar|tgz|txz)$/gi, '')
+      .replace(/\.(raw|img|qcow2|tar)$/i, '')
+      .toLowerCase()
+      .replace(/[^a-z0-9._-]+/g, '-')
+      .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '')
+      .slice(0, 48);
+    const base = stem || 'image';
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? base : `${base}-${number}`;
+      if (!this.entries.has(name) && !existsSync(join(this.paths.images, name))) return name;
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * How images come to be: from a file somebody hands in, or from a recipe of ours. Each maker fills
+ * a folder that becomes the image when it returns.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { makeDirectory } from '../../base/node/files.ts';
+import type { ImageReport } from '../../contract/things.ts';
+import { importImage, openImage } from '../../disks/node/import.ts';
+import type { ImageReport as DiskReport } from '../../disks/detect.ts';
+import { copySparse } from '../../disks/node/sparse.ts';
+import { buildDebian } from '../../images/node/debian.ts';
+import { buildInitramfs } from '../../images/node/initramfs.ts';
+import { buildTiny } from '../../images/node/tiny.ts';
+import type { JobHandle } from '../jobs.ts';
+import type { Paths } from './paths.ts';
+
+export type Made = { rawPath: string; report: ImageReport };
+
+const workFile = 'work.raw';
+
+export async function importFile(path: string, directory: string, job: JobHandle): Promise<Made> {
+  const { report, rawPath } = await importImage({
+    path,
+    directory,
+    name: workFile,
+    signal: job.signal,
+    onProgress: (done, total, step) => job.report(total ? done / total : undefined, step),
+  });
+  return { rawPath, report: forClients(report) };
+}
+
+/** What a file is; nothing of it stays. */
+export async function inspectFile(path: string, scratchParent: string): Promise<ImageReport> {
+  await makeDirectory(scratchParent);
+  const directory = await mkdtemp(join(scratchParent, 'inspect-'));
+  try {
+    const image = await openImage({ path, directory });
+    await image.close();
+    return forClients(image.report);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+export async function buildImage(
+  recipe: 'tiny' | 'debian',
+  directory: string,
+  paths: Paths,
+  job?: JobHandle,
+): Promise<Made> {
+  const rawPath = join(directory, workFile);
+  if (recipe === 'tiny') {
+    const built = await buildTiny({ cache: builtDirectory(paths), signal: job?.signal });
+    await copySparse(built.path, rawPath, { mode: 0o444, signal: job?.signal });
+  } else {
+    const built = await buildDebian({
+      directory,
+      signal: job?.signal,
+      onProgress: (fraction, step) => job?.report(fraction, step),
+      log: (line) => job?.log(line),
+    });
+    return { rawPath: built.path, report: await inspectFile(built.path, directory) };
+  }
+  return { rawPath, report: await inspectFile(rawPath, directory) };
+}
+
+/** Changes when Tiny Linux would be made differently. */
+export async function tinyKey(paths: Paths): Promise<string> {
+  const { path } = await buildTiny({ cache: builtDirectory(paths) });
+  return basename(dirname(path));
+}
+
+const ramdisks = new Map<string, Promise<string>>();
+
+/** The small initramfs with the agent that every native machine boots through. */
+export function buildBootRamdisk(paths: Paths): Promise<string> {
+  const cache = builtDirectory(paths);
+  let ramdisk = ramdisks.get(cache);
+  if (!ramdisk) {
+    ramdisk = buildInitramfs({ cache }).then(({ path }) => path);
+    // A missing compiler may be installed later, so a failure is not remembered.
+    ramdisk.catch(() => ramdisks.delete(cache));
+    ramdisks.set(cache, ramdisk);
+  }
+  return ramdisk;
+}
+
+function builtDirectory(paths: Paths): string {
+  return join(paths.cache, 'built');
+}
+
+function forClients(report: DiskReport): ImageReport {
+  const { verdict, ...rest } = report;
+  return {
+    ...rest,
+    engine: verdict.native ? 'native' : verdict.portable ? 'portable' : 'none',
+    sentence: verdict.sentence,
+  };
+}

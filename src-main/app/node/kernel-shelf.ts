@@ -1,0 +1,99 @@
+/**
+ * The kernels on this host as clients see them, and the jobs that add to them. The list is read
+ * once and again after each change of ours, since choosing a kernel is part of every start.
+ */
+import { Refusal } from '../../base/refusal.ts';
+import type { JobView, KernelView } from '../../contract/things.ts';
+import { chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
+import { buildKernel } from '../../kernels/node/build.ts';
+import { openKernelLibrary, type KernelLibrary } from '../../kernels/node/library.ts';
+import type { Jobs } from '../jobs.ts';
+import type { Paths } from './paths.ts';
+
+export type ChosenKernel = { kernel: KernelInfo; cpus: number; seccomp: boolean; choice: string };
+
+export class KernelShelf {
+  private kernels: KernelInfo[] = [];
+  private readonly library: KernelLibrary;
+  private readonly paths: Paths;
+  private readonly jobs: Jobs;
+  private readonly usedBy: (kernel: string) => string[];
+  private readonly announce: () => void;
+
+  constructor(parts: {
+    paths: Paths;
+    jobs: Jobs;
+    usedBy: (kernel: string) => string[];
+    announce: () => void;
+  }) {
+    this.paths = parts.paths;
+    this.jobs = parts.jobs;
+    this.usedBy = parts.usedBy;
+    this.announce = parts.announce;
+    this.library = openKernelLibrary({ cacheDirectory: parts.paths.kernels });
+  }
+
+  async open(): Promise<void> {
+    this.kernels = await this.library.list();
+  }
+
+  list(): KernelView[] {
+    return this.kernels.map((kernel) => ({
+      id: kernel.id,
+      version: kernel.version,
+      flavour: kernel.flavour,
+      engine: 'native',
+      sizeBytes: kernel.sizeBytes,
+      features: { ...kernel.features },
+      default: kernel.default,
+      usedBy: this.usedBy(kernel.id),
+    }));
+  }
+
+  /** @throws Refusal `unavailable` when there is none, `not-found` when the named one is gone. */
+  choose(cpus: number, wanted: string): ChosenKernel {
+    const preferred = wanted === 'auto' ? undefined : wanted;
+    const { kernel, cpus: given, seccomp, reason } = chooseKernel(this.kernels, cpus, preferred);
+    return { kernel, cpus: given, seccomp, choice: reason };
+  }
+
+  build(flavour: 'up' | 'smp'): JobView {
+    const running = this.jobs
+      .list()
+      .find((job) => job.kind === 'kernel-build' && job.state === 'running');
+    if (running) throw new Refusal('in-use', 'A kernel is being built already.');
+    const what = flavour === 'smp' ? 'the vkernel for several processors' : 'the vkernel';
+    return this.jobs.start({ kind: 'kernel-build', title: `Build ${what}` }, async (job) => {
+      const kernel = await buildKernel({
+        cacheDirectory: this.paths.kernels,
+        flavour,
+        signal: job.signal,
+        onProgress: ({ fraction, step }) => job.report(fraction, step),
+        log: (line) => job.log(line),
+      });
+      await this.refresh();
+      return kernel.id;
+    });
+  }
+
+  async import(path: string): Promise<KernelView> {
+    const kernel = await this.library.importFile(path);
+    await this.refresh();
+    return this.list().find((view) => view.id === kernel.id)!;
+  }
+
+  async setDefault(id: string): Promise<void> {
+    await this.library.setDefault(id === 'auto' ? undefined : id);
+    await this.refresh();
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.library.remove(id);
+    await this.refresh();
+  }
+
+  private async refresh(): Promise<void> {
+    await this.open();
+    this.announce();
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Machines on disk: a folder each, named like the machine, with `machine.yaml` and `disks/`.
+ * Making one is a rename of a finished folder, deleting one a rename into the trash, so a kill at
+ * any moment leaves whole machines only.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Refusal } from '../../base/refusal.ts';
+import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/files.ts';
+import { checkName, newSpecText, type SpecInput } from '../../machine/spec.ts';
+import type { TrashedMachine } from '../../contract/machine.ts';
+import type { Paths } from './paths.ts';
+
+export const specFile = 'machine.yaml';
+const unfinished = /^\.new-/;
+const specKeptCount = 5;
+
+export class MachineStore {
+  private readonly paths: Paths;
+  private readonly nowMs: () => number;
+
+  constructor(paths: Paths, nowMs: () => number) {
+    this.paths = paths;
+    this.nowMs = nowMs;
+  }
+
+  /** Clears what a kill left half made, and lists what is whole. */
+  async open(): Promise<string[]> {
+    await makeDirectory(this.paths.machines);
+    await makeDirectory(this.paths.trash);
+    for (const name of await readdir(this.paths.machines)) {
+      if (unfinished.test(name)) await rm(this.directory(name), { recursive: true, force: true });
+    }
+    return this.names();
+  }
+
+  async names(): Promise<string[]> {
+    const entries = await readdir(this.paths.machines, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+      .map((entry) => entry.name)
+      .sort();
+  }
+
+  directory(name: string): string {
+    return join(this.paths.machines, name);
+  }
+
+  exists(name: string): boolean {
+    return existsSync(this.directory(name));
+  }
+
+  readSpec(name: string): Promise<string> {
+    return readFile(join(this.directory(name), specFile), 'utf8');
+  }
+
+  /** Keeps the last few versions beside it, under `history/`. */
+  async writeSpec(name: string, text: string): Promise<void> {
+    const path = join(this.directory(name), specFile);
+    const before = await readFile(path, 'utf8').catch(() => undefined);
+    if (before === text) return;
+    if (before !== undefined) await this.keepVersion(name, before);
+    await writeFileAtomic(path, text, 0o644);
+  }
+
+  /** `fill` makes the disks in the folder it is given; if it throws, nothing remains. */
+  async create(
+    name: string,
+    spec: SpecInput,
+    fill: (directory: string) => Promise<void>,
+  ): Promise<void> {
+    checkName(name);
+    if (this.exists(name)) throw new Refusal('exists', `There is a machine “${name}” already.`);
+    const building = join(this.paths.machines, `.new-${name}-${randomBytes(4).toString('hex')}`);
+    try {
+      await makeDirectory(join(building, 'disks'));
+      await fill(join(building, 'disks'));
+      await writeFileAtomic(join(building, specFile), newSpecText(spec), 0o644);
+      if (this.exists(name)) throw new Refusal('exists', `There is a machine “${name}” already.`);
+      await rename(building, this.directory(name));
+      await syncDirectory(this.paths.machines);
+    } catch (thrown) {
+      await rm(building, { recursive: true, force: true });
+      throw thrown;
+    }
+  }
+
+  async rename(name: string, newName: string): Promise<void> {
+    checkName(newName);
+    if (this.exists(newName)) throw new Refusal('exists', `There is a machine “${newName}” already.`);
+    await rename(this.directory(name), this.directory(newName));
+    await syncDirectory(this.paths.machines);
+  }
+
+  async moveToTrash(name: string): Promise<void> {
+    await rename(this.directory(name), join(this.paths.trash, `${name}@${this.nowMs()}`));
+    await syncDirectory(this.paths.trash);
+  }
+
+  async trash(): Promise<TrashedMachine[]> {
+    const found: TrashedMachine[] = [];
+    for (const entry of await readdir(this.paths.trash)) {
+      const [name, at] = entry.split('@');
+      if (!name || !at) continue;
+      const realBytes = await folderBytes(join(this.paths.trash, entry));
+      found.push({ name, trashedMs: Number(at), realBytes });
+    }
+    return found.sort((a, b) => b.trashedMs - a.trashedMs);
+  }
+
+  /** Brings back the machine of that name that was thrown away last. */
+  async recover(name: string): Promise<void> {
+    const entry = await this.latest(name);
+    if (this.exists(name)) {
+      throw new Refusal('exists', `There is a machine “${name}” now; rename it first.`);
+    }
+    await rename(join(this.paths.trash, entry), this.directory(name));
+    await syncDirectory(this.paths.machines);
+  }
+
+  async purge(name: string): Promise<void> {
+    await rm(join(this.paths.trash, await this.latest(name)), { recursive: true });
+  }
+
+  private async latest(name: string): Promise<string> {
+    const entries = (await readdir(this.paths.trash)).filter((entry) => entry.split('@')[0] === name);
+    const last = entries.sort((a, b) => Number(a.split('@')[1]) - Number(b.split('@')[1])).at(-1);
+    if (!last) throw new Refusal('not-found', `There is no “${name}” in the trash.`);
+    return last;
+  }
+
+  private async keepVersion(name: string, text: string): Promise<void> {
+    const directory = await makeDirectory(join(this.directory(name), 'history'));
+    await writeFileAtomic(join(directory, `${this.nowMs()}.yaml`), text, 0o644);
+    const kept = (await readdir(directory)).sort();
+    for (const old of kept.slice(0, Math.max(0, kept.length - specKeptCount))) {
+      await rm(join(directory, old), { force: true });
+    }
+  }
+}
+
+/** What a folder occupies on the host, in bytes of allocated blocks. */
+export async function folderBytes(path: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).blocks * 512;
+  }
+  return bytes;
+}

@@ -1,0 +1,273 @@
+/**
+ * All machines: finds them, makes them, throws them away, and watches their folders so that an
+ * edit by hand is taken up. What happens inside one machine is its driver's business.
+ */
+import { randomBytes } from 'node:crypto';
+import { watch, type FSWatcher } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Refusal } from '../../base/refusal.ts';
+import type { Params } from '../../contract/methods.ts';
+import { formatSize, type DiskSpec, type NicSpec, type SpecInput } from '../../machine/spec.ts';
+import { checkName } from '../../machine/spec.ts';
+import { makeBlankDisk, makeDiskCopy, makeOverlay } from './disk-makers.ts';
+import { Driver, plainDisk, type Surroundings } from './driver.ts';
+import type { ImageLibrary } from './image-library.ts';
+import type { LanHouse } from './lan-house.ts';
+import type { MachineStore } from './machine-store.ts';
+
+const machinesMax = 1000;
+const nicSlots = 4;
+
+export class Machines {
+  private readonly drivers = new Map<string, Driver>();
+  private readonly around: Surroundings;
+  private readonly store: MachineStore;
+  private readonly images: ImageLibrary;
+  private readonly lans: LanHouse;
+  private readonly onRemoved: (id: string) => void;
+  private watcher?: FSWatcher;
+  private rescanTimer?: NodeJS.Timeout;
+
+  constructor(parts: {
+    around: Surroundings;
+    images: ImageLibrary;
+    lans: LanHouse;
+    onRemoved: (id: string) => void;
+  }) {
+    this.around = parts.around;
+    this.store = parts.around.store;
+    this.images = parts.images;
+    this.lans = parts.lans;
+    this.onRemoved = parts.onRemoved;
+  }
+
+  async open(): Promise<void> {
+    for (const name of await this.store.open()) await this.add(name);
+    for (const driver of this.all()) {
+      await driver.adopt().catch((thrown: unknown) => driver.note(String(thrown)));
+    }
+    this.watcher = watch(join(this.store.directory('.'), '.'), { recursive: true }, (_, file) => {
+      if (!file || /machine\.yaml$/.test(file) || !file.includes('/')) this.scheduleRescan();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.watcher?.close();
+    clearTimeout(this.rescanTimer);
+    for (const driver of this.all()) await driver.leave();
+  }
+
+  all(): Driver[] {
+    return [...this.drivers.values()];
+  }
+
+  /** By name or id. @throws Refusal `not-found` */
+  find(nameOrId: string): Driver {
+    const driver = this.drivers.get(nameOrId) ?? this.byId(nameOrId);
+    if (!driver) throw new Refusal('not-found', `There is no machine “${nameOrId}”.`);
+    return driver;
+  }
+
+  byId(id: string): Driver | undefined {
+    return this.all().find((driver) => driver.spec?.id === id);
+  }
+
+  users(image: string): string[] {
+    return this.all()
+      .filter((driver) => driver.spec?.disks.some((disk) => disk.image === image))
+      .map((driver) => driver.name);
+  }
+
+  async create(wanted: Params<'machine.create'>): Promise<Driver> {
+    if (this.drivers.size >= machinesMax) {
+      throw new Refusal('no-space', 'There are a thousand machines already.');
+    }
+    const name = wanted.name ?? this.freeName(wanted.image);
+    checkName(name);
+    if (this.store.exists(name)) throw new Refusal('exists', `There is a machine “${name}” already.`);
+    const { report } = this.images.note(wanted.image);
+    if (report.engine === 'none') throw new Refusal('unsupported', report.sentence);
+    for (const network of wanted.networks) {
+      if (!this.lans.has(network)) throw new Refusal('not-found', `There is no network “${network}”.`);
+    }
+    if (wanted.networks.length > nicSlots) {
+      throw new Refusal('unsupported', `A machine has at most ${nicSlots} network cards.`);
+    }
+    const spec: SpecInput = {
+      id: randomBytes(4).toString('hex'),
+      engine: wanted.engine ?? report.engine,
+      cpus: wanted.cpus,
+      memory: formatSize(wanted.memoryMib * 2 ** 20),
+      image: wanted.image,
+      ...(report.root?.partition ? { rootPartition: report.root.partition } : {}),
+      ...(report.root && report.root.filesystem !== 'ext4'
+        ? { rootFilesystem: report.root.filesystem }
+        : {}),
+      ...(report.root?.init && report.root.init !== '/sbin/init' ? { init: report.root.init } : {}),
+      disks: [{ id: 'root', image: wanted.image, file: 'root.cow' }],
+      ...(wanted.networks.length > 0
+        ? { nics: wanted.networks.map((network, slot) => makeNic(network, slot)) }
+        : {}),
+      ...(wanted.tags.length > 0 ? { tags: wanted.tags } : {}),
+    };
+    await this.store.create(name, spec, async (directory) => {
+      await makeOverlay(join(directory, 'root.cow'), this.images.rawPath(wanted.image));
+    });
+    return this.add(name);
+  }
+
+  async remove(driver: Driver, force: boolean): Promise<void> {
+    if (driver.alive) {
+      if (!force) {
+        throw new Refusal('wrong-state', `“${driver.name}” is ${driver.state}; stop it first, or use force.`);
+      }
+      await driver.kill();
+    }
+    await driver.leave();
+    await this.store.moveToTrash(driver.name);
+    this.drop(driver);
+  }
+
+  /** Deletes a throw-away machine for good. */
+  async discard(driver: Driver): Promise<void> {
+    if (driver.alive) await driver.kill();
+    await driver.leave();
+    this.drop(driver);
+    await rm(driver.directory, { recursive: true, force: true });
+  }
+
+  async recover(name: string): Promise<Driver> {
+    await this.store.recover(name);
+    return this.add(name);
+  }
+
+  async rename(driver: Driver, newName: string): Promise<void> {
+    const oldName = driver.name;
+    await driver.rename(newName);
+    this.drivers.delete(oldName);
+    this.drivers.set(newName, driver);
+  }
+
+  async connect(driver: Driver, network: string): Promise<void> {
+    if (!this.lans.has(network)) throw new Refusal('not-found', `There is no network “${network}”.`);
+    const nics = driver.spec?.nics ?? [];
+    if (nics.some((nic) => nic.network === network)) {
+      throw new Refusal('exists', `“${driver.name}” is connected to “${network}” already.`);
+    }
+    const taken = new Set(nics.map((nic) => nic.slot));
+    const slot = Array.from({ length: nicSlots }, (_, index) => index).find((index) => !taken.has(index));
+    if (slot === undefined) {
+      throw new Refusal('no-space', `“${driver.name}” has all its ${nicSlots} network cards connected.`);
+    }
+    await driver.connect(network, makeNic(network, slot));
+  }
+
+  async disconnect(driver: Driver, network: string): Promise<void> {
+    const nic = driver.spec?.nics.find((other) => other.network === network);
+    if (!nic) throw new Refusal('not-found', `“${driver.name}” is not connected to “${network}”.`);
+    await driver.disconnect(nic);
+  }
+
+  async addDisk(driver: Driver, wanted: { sizeBytes?: number; image?: string }): Promise<void> {
+    const disks = driver.spec?.disks ?? [];
+    if (disks.length >= 8) throw new Refusal('no-space', 'A machine has at most eight disks.');
+    const id = freeDiskId(disks);
+    const directory = join(driver.directory, 'disks');
+    if (wanted.image !== undefined) {
+      const backing = this.images.rawPath(wanted.image);
+      const live = driver.alive;
+      // The compartment of a running machine does not reach further images, so it gets a copy.
+      const file = live ? `${id}.raw` : `${id}.cow`;
+      if (live) await makeDiskCopy(join(directory, file), backing);
+      else await makeOverlay(join(directory, file), backing);
+      const disk = { id, file, attached: true, ...(live ? {} : { image: wanted.image }) };
+      return this.attach(driver, disk, join(directory, file));
+    }
+    if (wanted.sizeBytes === undefined) throw new Refusal('usage', 'Say a size or an image.');
+    const file = `${id}.raw`;
+    await makeBlankDisk(join(directory, file), wanted.sizeBytes);
+    await this.attach(
+      driver,
+      { id, file, attached: true, size: wanted.sizeBytes },
+      join(directory, file),
+    );
+  }
+
+  deleteDisk(driver: Driver, id: string): Promise<void> {
+    const disks = driver.spec?.disks ?? [];
+    const disk = disks.find((other) => other.id === id);
+    if (!disk) throw new Refusal('not-found', `“${driver.name}” has no disk “${id}”.`);
+    if (disks.indexOf(disk) === 0) {
+      throw new Refusal('in-use', 'The root disk goes with its machine; delete the machine instead.');
+    }
+    return driver
+      .configure({ disks: disks.filter((other) => other !== disk).map(plainDisk) })
+      .then(() => rm(join(driver.directory, 'disks', disk.file), { force: true }));
+  }
+
+  private async attach(driver: Driver, disk: DiskSpec, path: string): Promise<void> {
+    try {
+      await driver.addDisk(disk);
+    } catch (thrown) {
+      await rm(path, { force: true });
+      throw thrown;
+    }
+  }
+
+  private async add(name: string): Promise<Driver> {
+    const known = this.drivers.get(name);
+    if (known) return known;
+    const driver = new Driver(name, this.around);
+    this.drivers.set(name, driver);
+    await driver.reload();
+    const twin = this.all().find((other) => other !== driver && other.spec?.id === driver.spec?.id);
+    if (twin && driver.spec) {
+      // A folder copied by hand: the copy becomes a machine of its own.
+      await driver.configure({ id: randomBytes(4).toString('hex') });
+    }
+    return driver;
+  }
+
+  private drop(driver: Driver): void {
+    this.drivers.delete(driver.name);
+    this.onRemoved(driver.spec?.id ?? driver.name);
+  }
+
+  private scheduleRescan(): void {
+    clearTimeout(this.rescanTimer);
+    this.rescanTimer = setTimeout(() => void this.rescan(), 150).unref();
+  }
+
+  private async rescan(): Promise<void> {
+    const names = new Set(await this.store.names().catch(() => []));
+    for (const driver of this.all()) {
+      if (names.has(driver.name)) await driver.reload();
+      else if (!driver.alive && !this.store.exists(driver.name)) this.drop(driver);
+    }
+    for (const name of names) {
+      if (!this.drivers.has(name) && this.store.exists(name)) await this.add(name);
+    }
+  }
+
+  private freeName(image: string): string {
+    const stem = image.replace(/[^a-z0-9-]+/g, '-').replace(/^[^a-z]+|-+$/g, '') || 'machine';
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? stem.slice(0, 60) : `${stem.slice(0, 56)}-${number}`;
+      if (!this.store.exists(name)) return name;
+    }
+  }
+}
+
+/** A card with a random locally administered unicast address (IEEE 802, U/L bit set). */
+function makeNic(network: string, slot: number): NicSpec {
+  const tail = [...randomBytes(5)].map((byte) => byte.toString(16).padStart(2, '0'));
+  return { id: `nic${slot}`, slot, network, mac: ['52', ...tail].join(':') };
+}
+
+function freeDiskId(disks: readonly DiskSpec[]): string {
+  for (let number = 1; ; number++) {
+    const id = `data${number}`;
+    if (!disks.some((disk) => disk.id === id || disk.file.startsWith(`${id}.`))) return id;
+  }
+}

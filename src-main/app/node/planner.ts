@@ -1,0 +1,114 @@
+/**
+ * From what a machine is told to be to what an engine is to do: picks the kernel, finds the files
+ * below its disks, and refuses before anything has happened what the host cannot give.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Refusal } from '../../base/refusal.ts';
+import type { LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
+import { formatSize, type MachineSpec } from '../../machine/spec.ts';
+import type { ImageLibrary } from './image-library.ts';
+import type { KernelShelf } from './kernel-shelf.ts';
+import type { Paths } from './paths.ts';
+
+export interface Confinement {
+  readonly works: boolean;
+  readonly reason?: string;
+}
+
+export type KernelChoice = { readonly id: string; readonly choice: string };
+
+export class Planner {
+  readonly confinement: Confinement;
+  private readonly paths: Paths;
+  private readonly images: ImageLibrary;
+  private readonly kernels: KernelShelf;
+  private readonly initramfs: () => Promise<string>;
+
+  constructor(parts: {
+    paths: Paths;
+    images: ImageLibrary;
+    kernels: KernelShelf;
+    confinement: Confinement;
+    initramfs: () => Promise<string>;
+  }) {
+    this.paths = parts.paths;
+    this.images = parts.images;
+    this.kernels = parts.kernels;
+    this.confinement = parts.confinement;
+    this.initramfs = parts.initramfs;
+  }
+
+  runDirectory(id: string): string {
+    return join(this.paths.run, id);
+  }
+
+  kernelFor(spec: MachineSpec): KernelChoice {
+    const { kernel, choice } = this.kernels.choose(spec.cpus, spec.kernel);
+    return { id: kernel.id, choice };
+  }
+
+  async plan(
+    name: string,
+    directory: string,
+    spec: MachineSpec,
+  ): Promise<{ plan: LaunchPlan; kernel: KernelChoice }> {
+    this.refuseMemory(name, spec);
+    const { kernel, cpus, seccomp, choice } = this.kernels.choose(spec.cpus, spec.kernel);
+    if (!existsSync(kernel.path)) {
+      throw new Refusal('not-found', `The kernel “${kernel.id}” is gone; choose another one.`);
+    }
+    const plan: LaunchPlan = {
+      name,
+      // Fewer processors than asked for, where no kernel can do more; the choice says so.
+      spec: { ...spec, cpus },
+      kernel: {
+        path: kernel.path,
+        sharedLibraries: kernel.sharedLibraries,
+        // Several processors need it; with one, separate host processes keep programs of the
+        // guest out of its kernel's memory, which is worth more than the speed.
+        seccomp,
+      },
+      initramfs: await this.initramfs(),
+      disks: spec.disks.flatMap((disk, index) =>
+        disk.attached ? [this.planDisk(name, directory, disk, index)] : [],
+      ),
+      directory,
+      runDirectory: this.runDirectory(spec.id),
+      confined: spec.confinement === 'on' && this.confinement.works,
+    };
+    return { plan, kernel: { id: kernel.id, choice } };
+  }
+
+  private planDisk(
+    name: string,
+    directory: string,
+    disk: MachineSpec['disks'][number],
+    index: number,
+  ): PlannedDisk {
+    const path = join(directory, 'disks', disk.file);
+    if (!existsSync(path)) {
+      throw new Refusal('not-found', `The disk “${disk.id}” of “${name}” has lost its file.`);
+    }
+    if (disk.image === undefined) return { id: disk.id, index, path };
+    return { id: disk.id, index, path, backing: this.images.rawPath(disk.image) };
+  }
+
+  private refuseMemory(name: string, spec: MachineSpec): void {
+    const available = availableMemoryBytes();
+    if (available === undefined || spec.memory <= available) return;
+    const [asked, has] = [spec.memory, available].map((bytes) =>
+      formatSize(Math.floor(bytes / 2 ** 20) * 2 ** 20),
+    );
+    throw new Refusal('no-space', `“${name}” asks for ${asked} of memory; this host has ${has} free.`);
+  }
+}
+
+export function availableMemoryBytes(): number | undefined {
+  try {
+    const kib = /MemAvailable:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'latin1'))?.[1];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}

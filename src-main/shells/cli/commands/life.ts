@@ -1,0 +1,148 @@
+/** Commands in the life of a machine: made, started, stopped, thrown away. */
+import { resolve } from 'node:path';
+import { Refusal } from '../../../base/refusal.ts';
+import type { CallName, Input } from '../../../contract/methods.ts';
+import type { Client } from '../../../rpc/client.ts';
+import { parseSize } from '../../../machine/spec.ts';
+import type { Command, Commands, Words } from '../main.ts';
+import { json, say } from '../print.ts';
+
+const startTimeoutMs = 60_000;
+
+export const machineOptions = {
+  image: { type: 'string' },
+  engine: { type: 'string' },
+  memory: { type: 'string' },
+  cpus: { type: 'string' },
+} as const;
+
+export const lifeCommands: Commands = {
+  create: {
+    usage:
+      'create M [--image I] [--engine native|portable] [--memory 256M] [--cpus N] ' +
+      '[--disk FILE]... [--network L]...',
+    about: 'Make a machine; its image is Tiny Linux unless named',
+    options: {
+      ...machineOptions,
+      disk: { type: 'string', multiple: true },
+      network: { type: 'string', multiple: true },
+    },
+    words: [1, 1],
+    run: async (client, { positionals, values }) => {
+      const machine = await client.call('machine.create', {
+        name: positionals[0]!,
+        ...readMachineOptions(values),
+        diskPaths: ((values['disk'] as string[] | undefined) ?? []).map((path) => resolve(path)),
+        networks: (values['network'] as string[] | undefined) ?? [],
+      });
+      if (values['json']) json(machine);
+      else say(`Made ${machine.name}: ${machine.cpus} CPU, ${machine.memoryMib} MiB, ${machine.image}.`);
+    },
+  },
+  start: {
+    usage: 'start M',
+    about: 'Start a machine and wait for its userland',
+    words: [1, 1],
+    run: async (client, { positionals, values }) => {
+      const name = positionals[0]!;
+      const running = untilRunning(client, name);
+      await client.call('events.subscribe', {});
+      await client.call('machine.start', { machine: name });
+      await running;
+      const machine = await client.call('machine.get', { machine: name });
+      if (values['json']) json(machine);
+      else say(`${name} runs${machine.bootMs === undefined ? '' : ` after ${machine.bootMs} ms`}.`);
+    },
+  },
+  stop: {
+    usage: 'stop M [--timeout SECONDS]',
+    about: 'Ask a machine to shut down, and wait',
+    options: { timeout: { type: 'string' } },
+    words: [1, 1],
+    run: async (client, { positionals, values }) => {
+      const seconds = Number(values['timeout'] ?? 30);
+      if (!(seconds > 0)) throw new Refusal('usage', 'A timeout is a number of seconds.');
+      const wanted = { machine: positionals[0]!, timeoutMs: Math.round(seconds * 1000) };
+      const machine = await client.call('machine.stop', wanted);
+      if (values['json']) json(machine);
+    },
+  },
+  kill: simple('kill', 'machine.kill', 'End a machine at once, as by pulling the plug'),
+  pause: simple('pause', 'machine.pause', 'Freeze a machine'),
+  resume: simple('resume', 'machine.resume', 'Thaw a machine'),
+  reset: simple('reset', 'machine.reset', 'Pull the plug and start again'),
+  recover: simple('recover', 'machine.recover', 'Bring a machine back from the trash'),
+  rm: {
+    usage: 'rm [-f] M',
+    about: 'Move a machine to the trash; -f also when it runs',
+    options: { force: { type: 'boolean', short: 'f' } },
+    words: [1, 1],
+    run: async (client, { positionals, values }) => {
+      await client.call('machine.remove', {
+        machine: positionals[0]!,
+        force: values['force'] === true,
+      });
+    },
+  },
+};
+
+export function readMachineOptions(values: Words['values']) {
+  const memory = values['memory'];
+  const cpus = values['cpus'];
+  const engine = values['engine'];
+  if (engine !== undefined && engine !== 'native' && engine !== 'portable') {
+    throw new Refusal('usage', 'The engine is native or portable.');
+  }
+  return {
+    ...(values['image'] === undefined ? {} : { image: String(values['image']) }),
+    ...(engine === undefined ? {} : { engine: engine as 'native' | 'portable' }),
+    ...(memory === undefined ? {} : { memoryMib: readMib(String(memory)) }),
+    ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
+  };
+}
+
+function readMib(text: string): number {
+  const size = parseSize(text);
+  if (size === undefined || size < 2 ** 20) {
+    throw new Refusal('usage', `“${text}” is no memory size; write 256M or 1G.`);
+  }
+  return Math.floor(size / 2 ** 20);
+}
+
+type OfMachine = Extract<
+  CallName,
+  'machine.kill' | 'machine.pause' | 'machine.resume' | 'machine.reset' | 'machine.recover'
+>;
+
+function simple(verb: string, method: OfMachine, about: string): Command {
+  return {
+    usage: `${verb} M`,
+    about,
+    words: [1, 1],
+    run: async (client, { positionals, values }) => {
+      const machine = await client.call(method, { machine: positionals[0]! } as Input<OfMachine>);
+      if (values['json']) json(machine);
+    },
+  };
+}
+
+/** Settles when the machine runs; refuses when it ended instead. */
+export function untilRunning(client: Client, name: string): Promise<void> {
+  const settled = new Promise<void>((resolve, reject) => {
+    let started = false;
+    client.on('machine.changed', (machine) => {
+      if (machine.name !== name) return;
+      if (machine.state === 'starting') started = true;
+      if (machine.state === 'running') resolve();
+      if (started && (machine.state === 'crashed' || machine.state === 'off')) {
+        reject(new Refusal('internal', machine.reason ?? `${name} ended before it ran.`));
+      }
+    });
+    setTimeout(
+      () => reject(new Refusal('timeout', `${name} has not reached userland yet; it goes on.`)),
+      startTimeoutMs,
+    ).unref();
+  });
+  settled.catch(() => {});
+  return settled;
+}

@@ -1,0 +1,176 @@
+/**
+ * The door for browsers: serves the built renderer, its WebSocket and uploads on the loopback
+ * address only. Three things are asked of every request: the right Host (against DNS rebinding),
+ * no foreign Origin, and the token: once as `/?token=…`, which sets a cookie, and the cookie from
+ * then on. The token never reaches a script of the page.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { extname, join, normalize, sep } from 'node:path';
+import { WebSocketServer } from 'ws';
+import { asRefusal } from '../../base/refusal.ts';
+import { Connection, type Api } from '../../rpc/server.ts';
+import { controlLengthMax } from '../../rpc/wire.ts';
+import { WebSocketChannel } from '../../rpc/node/websocket-channel.ts';
+import { contentSecurityPolicy } from '../security.ts';
+
+const cookieName = 'nymph';
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.ico': 'image/x-icon',
+  '.woff2': 'font/woff2',
+  '.json': 'application/json',
+  '.webmanifest': 'application/manifest+json',
+};
+
+export interface HttpDoor {
+  readonly root: string;
+  readonly token: string;
+  readonly api: Api;
+  /** Takes an uploaded file and answers with its grant. */
+  receive(title: string, lengthBytes: number | undefined, body: IncomingMessage): Promise<string>;
+}
+
+/** Listens on 127.0.0.1; `port` 0 takes any. @returns the server once it listens. */
+export async function openHttpDoor(door: HttpDoor, port: number): Promise<Server> {
+  const server = createServer((request, response) => {
+    void answer(door, request, response).catch(() => {
+      if (!response.headersSent) plain(response, 500, 'That did not work.');
+      else response.destroy();
+    });
+  });
+  server.requestTimeout = 0; // An upload takes as long as it takes.
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: controlLengthMax });
+  server.on('upgrade', (request, socket, head) => {
+    const refused = refusalFor(door, request, portOf(server));
+    if (refused || new URL(request.url ?? '/', 'http://x').pathname !== '/ws') {
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      new Connection(new WebSocketChannel(webSocket), door.api, { trusted: false });
+    });
+  });
+  server.on('close', () => sockets.clients.forEach((client) => client.terminate()));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return server;
+}
+
+export function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+async function answer(door: HttpDoor, request: IncomingMessage, response: ServerResponse) {
+  const port = request.socket.localPort ?? 0;
+  const url = new URL(request.url ?? '/', 'http://127.0.0.1');
+  harden(response);
+  const given = url.searchParams.get('token');
+  if (given !== null && request.method === 'GET' && goodHost(request, port)) {
+    if (!same(given, door.token)) return plain(response, 403, 'That is not the token of this server.');
+    url.searchParams.delete('token');
+    response.setHeader(
+      'Set-Cookie',
+      `${cookieName}-${port}=${door.token}; Path=/; HttpOnly; SameSite=Strict`,
+    );
+    response.setHeader('Location', url.pathname + url.search);
+    response.writeHead(303).end();
+    return;
+  }
+  const refused = refusalFor(door, request, port);
+  if (refused) return plain(response, 403, refused);
+  if (request.method === 'PUT' && url.pathname === '/upload') {
+    return upload(door, url, request, response);
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return plain(response, 405, 'No.');
+  await sendFile(door.root, url.pathname, request, response);
+}
+
+/** Why a request is not answered, or undefined. */
+function refusalFor(door: HttpDoor, request: IncomingMessage, port: number): string | undefined {
+  if (!goodHost(request, port)) return 'This server answers to its own address only.';
+  const origin = request.headers.origin;
+  if (origin !== undefined && !origins(port).includes(origin)) return 'Another page asked for this.';
+  const cookie = new RegExp(`(?:^|; )${cookieName}-${port}=([^;]*)`).exec(request.headers.cookie ?? '');
+  if (!cookie || !same(cookie[1]!, door.token)) {
+    return 'Open Nymph with the whole address that it printed, token included.';
+  }
+  return undefined;
+}
+
+function goodHost(request: IncomingMessage, port: number): boolean {
+  const host = request.headers.host;
+  return host === `127.0.0.1:${port}` || host === `localhost:${port}`;
+}
+
+function origins(port: number): string[] {
+  return [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
+}
+
+function same(given: string, wanted: string): boolean {
+  const hash = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(hash(given), hash(wanted));
+}
+
+function harden(response: ServerResponse): void {
+  response.setHeader('Content-Security-Policy', contentSecurityPolicy());
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  response.setHeader('Referrer-Policy', 'no-referrer');
+  response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
+  response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
+  response.setHeader('Cache-Control', 'no-cache');
+}
+
+async function upload(door: HttpDoor, url: URL, request: IncomingMessage, response: ServerResponse) {
+  const title = (url.searchParams.get('name') ?? 'file').slice(0, 200);
+  const length = Number(request.headers['content-length']);
+  try {
+    const grant = await door.receive(title, Number.isFinite(length) ? length : undefined, request);
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify({ grant }));
+  } catch (thrown) {
+    const { code, message } = asRefusal(thrown);
+    response.setHeader('Content-Type', 'application/json');
+    response.writeHead(code === 'no-space' ? 507 : 500);
+    response.end(JSON.stringify({ error: { code, message } }));
+  }
+}
+
+async function sendFile(
+  root: string,
+  pathname: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+) {
+  let wanted: string;
+  try {
+    wanted = normalize(decodeURIComponent(pathname));
+  } catch {
+    return plain(response, 400, 'That is no address.');
+  }
+  const path = join(root, wanted === sep ? 'index.html' : wanted);
+  if (wanted.includes('\0') || !path.startsWith(root + sep)) return plain(response, 404, 'Not here.');
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isFile()) return plain(response, 404, 'Not here.');
+  response.setHeader('Content-Type', types[extname(path)] ?? 'application/octet-stream');
+  response.setHeader('Content-Length', found.size);
+  if (wanted.startsWith(`${sep}assets${sep}`)) {
+    response.setHeader('Cache-Control', 'max-age=31536000, immutable');
+  }
+  if (request.method === 'HEAD') response.end();
+  else createReadStream(path).pipe(response);
+}
+
+function plain(response: ServerResponse, status: number, sentence: string): void {
+  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  response.writeHead(status).end(`${sentence}\n`);
+}
