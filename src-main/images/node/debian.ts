@@ -1,0 +1,1 @@
+export async function buildDebian(_o: any): Promise<{ path: string }> { throw new Error('not yet'); }
