@@ -21,8 +21,7 @@ export function mib(count: number): string {
 }
 
 export function percent(fraction: number): string {
-  const value = fraction * 100;
-  return `${value >= 10 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;
+  return `${Math.round(fraction * 100)} %`;
 }
 
 /** How long, in its two largest units: 3 h 12 min. */

@@ -10,6 +10,20 @@ import type { Locator, Page } from 'playwright-core';
 export type MachineTab = 'Overview' | 'Console' | 'Disks' | 'Network' | 'Settings' | 'Log';
 export type Place = 'Networks' | 'Images' | 'Kernels' | 'Trash' | 'Host & settings';
 
+/**
+ * How to start the browser: quiet, without WebGL (so that a terminal's rows are in the page), and
+ * without its own sandbox, which does not work for root. For tests only.
+ */
+export const browserArgs = [
+  '--no-sandbox',
+  '--disable-3d-apis',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
 export class NymphWindow {
   readonly page: Page;
 
@@ -109,13 +123,10 @@ export class NymphWindow {
     await this.page.locator('#file-picker').setInputFiles(files);
   }
 
-  /** What the terminal in sight shows, line by line. */
+  /** The rows of the terminal in sight. They are in the page only where WebGL is off. */
   async consoleText(): Promise<string> {
-    const script = `(() => {
-      const held = document.querySelector('.term');
-      return held && held.nymphText ? held.nymphText() : '';
-    })()`;
-    return this.page.evaluate<string>(script);
+    const rows = await this.page.locator('.xterm-rows > div').allTextContents();
+    return rows.map((row) => row.replaceAll('\u00a0', ' ').trimEnd()).join('\n').trimEnd();
   }
 
   async type(text: string): Promise<void> {
