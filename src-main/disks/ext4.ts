@@ -313,10 +313,9 @@ class Ext4Reader implements Ext4 {
   }
 
   #inline(inode: Inode, length: number): Uint8Array {
-    const overflow = this.#inlineOverflow(inode);
-    const out = new Uint8Array(Math.min(length, 60 + overflow.length));
-    out.set(inode.block.subarray(0, Math.min(60, out.length)));
-    if (out.length > 60) out.set(overflow.subarray(0, out.length - 60), 60);
+    const out = new Uint8Array(length); // what was never written reads as zeros
+    out.set(inode.block.subarray(0, Math.min(60, length)));
+    if (length > 60) out.set(this.#inlineOverflow(inode).subarray(0, length - 60), 60);
     return out;
   }
 

@@ -166,7 +166,8 @@ export class Qcow2 implements SparseSource {
       const at = position + done;
       const inside = at % this.#subBytes;
       const part = Math.min(length - done, this.#subBytes - inside);
-      const place = await this.#place(at);
+      const table = await this.#l2Of(at);
+      const place: Place = table ? this.#place(table, at) : { kind: 'zero' };
       if (place.kind === 'data') {
         out.set(await this.#raw(place.position + inside, part), done);
       } else if (place.kind === 'packed') {
@@ -185,9 +186,10 @@ export class Qcow2 implements SparseSource {
     let zero: boolean | undefined;
     // One run looks at no more than one L2 table, so that its work stays bounded.
     const end = Math.min(this.size, (Math.floor(position / l2Covers) + 1) * l2Covers);
-    if ((await this.#l2Of(position)) === undefined) return { length: end - position, zero: true };
+    const table = await this.#l2Of(position);
+    if (!table) return { length: end - position, zero: true };
     while (at < end) {
-      const isZero = (await this.#place(at)).kind === 'zero';
+      const isZero = this.#place(table, at).kind === 'zero';
       if (zero === undefined) zero = isZero;
       else if (zero !== isZero) break;
       at = Math.min(end, at - (at % this.#subBytes) + this.#subBytes);
@@ -206,9 +208,7 @@ export class Qcow2 implements SparseSource {
     return padded;
   }
 
-  async #place(position: number): Promise<Place> {
-    const table = await this.#l2Of(position);
-    if (!table) return { kind: 'zero' };
+  #place(table: DataView, position: number): Place {
     const index = Math.floor(position / this.#clusterBytes) % this.#l2Entries;
     const extended = this.header.extendedL2;
     const entry = table.getBigUint64(index * (extended ? 16 : 8));

@@ -60,10 +60,10 @@ export async function buildRootfs(
   // The files are there twice for a moment: unpacked, and inside the disk.
   const host = options.host ?? realHost;
   await requireSpace(dirname(path), 2 * scan.contentBytes + 32 * mib, host);
-  const folder = temporaryName(join(dirname(path), 'unpacked'));
-  await mkdir(folder, { mode: 0o700 });
   const file = await createFile(path);
+  const folder = temporaryName(join(dirname(path), 'unpacked'));
   try {
+    await mkdir(folder, { mode: 0o700 });
     await file.handle.truncate(bytes);
     const inodes = Math.max(Math.floor(bytes / 16384), Math.ceil(scan.entries * 1.2) + 4096);
     const args = [folder, file.temporaryPath, String(inodes), features];

@@ -3,6 +3,7 @@
  * `const room = await openRoom()` is a temporary folder, `room.run(...)` runs a program in it,
  * `makeSystemTree` a small Linux tree. Close the room at the end.
  */
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -118,4 +119,13 @@ export function mbrDisk(): Uint8Array {
   ]), 5 * 512);
   disk.set(mbrSector([{ type: 0x82, start: 2, sectors: 8 }]), 20 * 512);
   return disk;
+}
+
+/** Equal bytes; unlike `deepEqual`, a difference of megabytes is told in one line. */
+export function assertSame(found: Uint8Array | undefined, expected: Uint8Array): void {
+  assert.ok(found, 'there are no bytes');
+  assert.equal(found.length, expected.length, 'length');
+  let at = 0;
+  while (at < expected.length && found[at] === expected[at]) at += 1;
+  assert.equal(at, expected.length, `the bytes differ at ${at}`);
 }
