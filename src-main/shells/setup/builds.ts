@@ -1,0 +1,88 @@
+/**
+ * The two folders made from our own sources: dist/renderer, the window, by vite; and dist/main,
+ * this program as plain JavaScript, which Electron and packages run (Electron reads no
+ * TypeScript). dist/main keeps the tree of src-main file by file: types are blanked out, nothing
+ * is bundled, so workers and children find each other as they do in the checkout.
+ */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { Refusal } from '../../base/refusal.ts';
+import { runCommand } from './apt.ts';
+import { madeStep } from './made.ts';
+import { filesUnder, fingerprint } from './sources.ts';
+import type { Step } from './steps.ts';
+
+export const root = join(import.meta.dirname, '..', '..', '..');
+
+export function rendererStep(): Step {
+  const sources = ['src-renderer', 'src-main/contract', 'src-main/rpc', 'src-main/base'];
+  const others = ['resources/icons', 'package-lock.json'];
+  const paths = [...sources, ...others].map((path) => join(root, path));
+  return madeStep({
+    title: 'The window',
+    target: join(root, 'dist', 'renderer'),
+    fingerprint: () => fingerprint(root, filesUnder(paths, (path) => path.endsWith('.md'))),
+    make: async (folder, report, signal) => {
+      const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
+      const config = join(root, 'src-renderer', 'vite.config.ts');
+      const given = [vite, 'build', '--config', config, '--outDir', folder, '--emptyOutDir'];
+      const { status, output } = await runCommand(process.execPath, given, {
+        signal,
+        onLine: (line) => report(undefined, line),
+      });
+      signal.throwIfAborted();
+      if (status !== 0) {
+        throw new Refusal('internal', `The window could not be built.\n${output.slice(-4000)}`);
+      }
+    },
+  });
+}
+
+/** What of src-main is no part of a package: settings of tools, documents, the set-up itself. */
+function stays(path: string): boolean {
+  const at = relative(join(root, 'src-main'), path);
+  return /(^|\/)(tsconfig[^/]*\.json|README\.md)$|\.d\.ts$/.test(at) || at === 'shells/setup';
+}
+
+export function mainStep(): Step {
+  const source = join(root, 'src-main');
+  const files = () => filesUnder([source], stays);
+  return madeStep({
+    title: 'The program for Electron',
+    target: join(root, 'dist', 'main'),
+    fingerprint: () => fingerprint(root, [...files(), import.meta.filename]),
+    make: async (folder, report) => {
+      const all = files();
+      for (const [index, file] of all.entries()) {
+        report(index / all.length, relative(root, file));
+        emit(file, join(folder, relative(source, file)));
+      }
+    },
+  });
+}
+
+/** Writes one file of src-main as Electron can read it. */
+export function emit(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true });
+  if (!from.endsWith('.ts')) return cpSync(from, to);
+  const isPreload = from.endsWith('/electron/preload.ts');
+  const script = plainScript(readFileSync(from, 'utf8'));
+  if (isPreload) writeFileSync(to.replace(/\.ts$/, '.cjs'), commonScript(script));
+  else writeFileSync(to.replace(/\.ts$/, '.js'), script);
+}
+
+/** Without types, and naming its neighbours as they are called in dist/main. */
+export function plainScript(text: string): string {
+  return stripTypeScriptTypes(text).replace(
+    /(\bfrom\s+|\bimport\s+|\bimport\(\s*|\bnew URL\(\s*|\bresolve\(\s*)'(\.{1,2}\/[^'\n]+)\.ts'/g,
+    "$1'$2.js'",
+  );
+}
+
+/** A sandboxed preload must be CommonJS; ours imports Electron and exports nothing. */
+export function commonScript(script: string): string {
+  const common = script.replace(/^import (\{[^}]+\}) from 'electron';$/m, "const $1 = require('electron');");
+  if (/^(import|export)\b/m.test(common)) throw new Error('The preload may only import electron.');
+  return common;
+}
