@@ -12,7 +12,8 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { buildKernel } from '../../src-main/kernels/node/build.ts';
-import type { KernelInfo } from '../../src-main/kernels/kernel.ts';
+import { resolveLibraries } from '../../src-main/kernels/node/libraries.ts';
+import { inspectKernel, type KernelInfo } from '../../src-main/kernels/kernel.ts';
 import type { KernelFlavour } from '../../src-main/kernels/fragment.ts';
 
 export const cacheDirectory = join(
@@ -21,9 +22,13 @@ export const cacheDirectory = join(
 );
 
 export async function ourKernel(flavour: KernelFlavour): Promise<KernelInfo> {
-  const kernel = await buildKernel({ cacheDirectory, flavour });
-  const other = process.env.NYMPH_TEST_KERNEL;
-  return other ? { ...kernel, path: other } : kernel;
+  const path = process.env.NYMPH_TEST_KERNEL;
+  if (!path) return buildKernel({ cacheDirectory, flavour });
+  const bytes = readFileSync(path);
+  const { version, features, elf } = inspectKernel(bytes);
+  const sharedLibraries = resolveLibraries(elf);
+  const sizeBytes = bytes.length;
+  return { id: 'test', version, flavour, path, sizeBytes, features, default: false, sharedLibraries };
 }
 
 export type GuestFile = { path: string; bytes: Uint8Array | string; mode?: number };
