@@ -1,0 +1,388 @@
+/**
+ * The host's end of the line to the agent in a guest.
+ *
+ *   const client = new AgentClient(line, { nonce, timers });
+ *   await client.ready(10_000);
+ *   const session = client.exec({ argv: ['uname', '-r'], stdout: (bytes) => … });
+ *   client.onStats(1000, (stats) => …); client.setWindow('/dev/tty0', { rows: 50, columns: 120 });
+ *
+ * detached ──hello answered──► attached ──frames lost, agent restarted──► detached (says hello)
+ *
+ * The line may be joined at any time and its other end may restart at any time. A hello with our
+ * nonce makes the agent forget all that others asked; window sizes and the wish for figures are
+ * said again after each. What must hold: sessions never outlive an attachment; every wait ends by
+ * its timeout; nothing that the guest sends makes this throw or grow.
+ */
+import { Refusal } from '../base/refusal.ts';
+import type { ExecSession, OutputListener } from './exec-session.ts';
+import { notStarted, RemoteSession, windowBytes } from './exec-session.ts';
+import { encodeFrame, FrameReader, type Frame } from './frames.ts';
+import type { GuestHello, GuestMessage, HostMessage, PowerAction, WindowSize } from './protocol.ts';
+import { decodeGuest, encodeHost, execFits, protocolVersion } from './protocol.ts';
+import { parseStats, type GuestStats } from './stats.ts';
+
+/** A byte road to the guest: what is written comes out there, in order, or not at all. */
+export interface Line {
+  write(bytes: Uint8Array): void;
+  /** Returns what takes the listener off again. */
+  onBytes(listener: (bytes: Uint8Array) => void): () => void;
+}
+
+export interface Timers {
+  set(callback: () => void, delayMs: number): unknown;
+  clear(handle: unknown): void;
+}
+
+export interface ClientOptions {
+  /** Any number that no other client of this line uses: 32 random bits. */
+  nonce: number;
+  timers: Timers;
+  /** Random bytes (at most 512) for the guest's random pool, said with every hello. */
+  seed?: () => Uint8Array;
+}
+
+export interface CommandRequest {
+  argv: readonly string[];
+  /** Added to PATH, HOME, USER and, with a terminal, TERM. */
+  env?: Readonly<Record<string, string>>;
+  cwd?: string;
+  tty?: WindowSize;
+  stdout?: OutputListener;
+  stderr?: OutputListener;
+}
+
+const sessionsMax = 16;
+const windowsMax = 16;
+const firstRetryMs = 100;
+const longestRetryMs = 2000;
+const tokensMax = 256;
+
+interface Waiter {
+  needsBoot: boolean;
+  resolve: (hello: GuestHello) => void;
+  reject: (refusal: Refusal) => void;
+}
+
+export class AgentClient {
+  private readonly line: Line;
+  private readonly timers: Timers;
+  private readonly seed: (() => Uint8Array) | undefined;
+  private readonly reader = new FrameReader();
+  private readonly stopListening: () => void;
+  private nonce: number;
+  private sequence = 0;
+  private heardSequence: number | undefined;
+  private greeting: GuestHello | undefined;
+  private readonly waiters = new Set<Waiter>();
+  private retry: unknown;
+  private readonly sessions = new Map<number, { session: RemoteSession; program: string }>();
+  private lastSession = 0;
+  private lastToken = 0;
+  private readonly tokens = new Map<number, (errno: number | Refusal) => void>();
+  private readonly windows = new Map<string, WindowSize>();
+  private readonly samplers = new Map<symbol, { intervalMs: number; listener: StatsListener }>();
+  private readonly startListeners = new Set<(hello: GuestHello) => void>();
+  private readonly troubleListeners = new Set<(sentence: string) => void>();
+  private closed = false;
+
+  constructor(line: Line, options: ClientOptions) {
+    this.line = line;
+    this.timers = options.timers;
+    this.seed = options.seed;
+    this.nonce = options.nonce >>> 0 || 1;
+    this.stopListening = line.onBytes((bytes) => this.take(bytes));
+  }
+
+  /** The agent's latest words about the guest; undefined while it does not answer. */
+  get guest(): GuestHello | undefined {
+    return this.greeting;
+  }
+
+  /** Asks who is there. Refusals: `timeout`, `unsupported` (another protocol), `unavailable`. */
+  hello(timeoutMs: number): Promise<GuestHello> {
+    if (!this.closed) this.sayHello();
+    return this.wait(false, timeoutMs);
+  }
+
+  /** As hello, and waits until the guest's own init runs, so that commands can be started. */
+  ready(timeoutMs: number): Promise<GuestHello> {
+    if (this.greeting?.booted) return Promise.resolve(this.greeting);
+    if (!this.closed) this.sayHello();
+    return this.wait(true, timeoutMs);
+  }
+
+  /** Starts a command. What is wrong with it comes as a rejection of `exit`. */
+  exec(request: CommandRequest): ExecSession {
+    if (!this.greeting) throw new Refusal('unavailable', 'The agent in the machine does not answer.');
+    if (this.sessions.size >= sessionsMax) {
+      throw new Refusal('no-space', `At most ${sessionsMax} commands run in a machine at once.`);
+    }
+    const message = { kind: 'exec' as const, ...toExec(request) };
+    if (!execFits(message)) throw new Refusal('usage', 'The command line cannot be sent as it is.');
+    const id = this.freeSession();
+    const session = new RemoteSession(id, (each) => this.send(each), request);
+    this.sessions.set(id, { session, program: request.argv[0] ?? '' });
+    this.send({ ...message, session: id });
+    return session;
+  }
+
+  /** Samples every interval while somebody listens; returns what ends it. */
+  onStats(intervalMs: number, listener: StatsListener): () => void {
+    const key = Symbol('sampler');
+    this.samplers.set(key, { intervalMs, listener });
+    this.askForStats();
+    return () => {
+      if (this.samplers.delete(key)) this.askForStats();
+    };
+  }
+
+  /** The size of one of the machine's own terminals, `/dev/tty0` for the first console. */
+  setWindow(path: string, size: WindowSize): void {
+    if (!this.windows.has(path) && this.windows.size >= windowsMax) return;
+    this.windows.set(path, size);
+    if (this.greeting) this.send({ kind: 'window', session: 0, path, ...size });
+  }
+
+  /** Asks the guest's init for an orderly end; resolves when it was asked, not when it is off. */
+  async powerOff(action: PowerAction = 'poweroff', timeoutMs = 5000): Promise<void> {
+    await this.ask((token) => ({ kind: 'power', token, action }), timeoutMs);
+  }
+
+  /** Everything the guest has written is on its disks when this resolves. */
+  async sync(timeoutMs: number): Promise<void> {
+    await this.ask((token) => ({ kind: 'sync', token }), timeoutMs);
+  }
+
+  setHostname(name: string): void {
+    if (this.greeting) this.send({ kind: 'hostname', name: name.slice(0, 64) });
+  }
+
+  reseed(seed: Uint8Array): void {
+    if (this.greeting) this.send({ kind: 'reseed', seed: seed.subarray(0, 512) });
+  }
+
+  /** The agent was there for the first time, or again after a restart of the guest. */
+  onStarted(listener: (hello: GuestHello) => void): () => void {
+    this.startListeners.add(listener);
+    return () => this.startListeners.delete(listener);
+  }
+
+  /** The guest could not boot; one sentence of why. */
+  onTrouble(listener: (sentence: string) => void): () => void {
+    this.troubleListeners.add(listener);
+    return () => this.troubleListeners.delete(listener);
+  }
+
+  /** Leaves the line; commands that run are hung up by the next client's hello. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.stopListening();
+    this.detach(new Refusal('cancelled', 'The connection to the machine was closed.'));
+    this.timers.clear(this.retry);
+    for (const waiter of [...this.waiters]) {
+      waiter.reject(new Refusal('cancelled', 'The connection to the machine was closed.'));
+    }
+  }
+
+  private take(bytes: Uint8Array): void {
+    for (const frame of this.reader.push(bytes)) {
+      const message = decodeGuest(frame);
+      if (message?.kind === 'hello') this.heardHello(message, frame);
+      else if (message?.kind === 'trouble') this.heardTrouble(message.sentence);
+      // Before our hello is answered, what comes belongs to another client's time.
+      else if (this.greeting) this.heard(message, frame);
+    }
+  }
+
+  private heardHello(hello: GuestHello, frame: Frame): void {
+    if (hello.started) {
+      this.detach(new Refusal('unavailable', 'The machine was restarted.'));
+      this.sayHello();
+      return;
+    }
+    if (hello.nonce !== this.nonce) return;
+    this.timers.clear(this.retry);
+    this.retry = undefined;
+    this.heardSequence = frame.sequence;
+    const first = this.greeting === undefined;
+    if (hello.version !== protocolVersion) {
+      const refusal = new Refusal(
+        'unsupported',
+        'The agent in the machine is of another version; restart the machine to renew it.',
+      );
+      for (const waiter of [...this.waiters]) waiter.reject(refusal);
+      return;
+    }
+    this.greeting = hello;
+    if (first) this.sayAgain();
+    for (const waiter of [...this.waiters]) {
+      if (hello.booted || !waiter.needsBoot) waiter.resolve(hello);
+    }
+    if (first && hello.booted) for (const listener of this.startListeners) listener(hello);
+  }
+
+  private sayAgain(): void {
+    const seed = this.seed?.();
+    if (seed) this.reseed(seed);
+    for (const [path, size] of this.windows) this.send({ kind: 'window', session: 0, path, ...size });
+    if (this.samplers.size > 0) this.askForStats();
+  }
+
+  private heardTrouble(sentence: string): void {
+    for (const waiter of [...this.waiters]) {
+      if (waiter.needsBoot) waiter.reject(new Refusal('unavailable', sentence));
+    }
+    for (const listener of this.troubleListeners) listener(sentence);
+  }
+
+  private heard(message: GuestMessage | undefined, frame: Frame): void {
+    const expected = ((this.heardSequence ?? 0) + 1) & 0xffff;
+    this.heardSequence = frame.sequence;
+    if (frame.sequence !== expected || message?.kind === 'lost') {
+      this.detach(new Refusal('unavailable', 'The connection to the machine lost data.'));
+      this.nonce = (this.nonce + 1) >>> 0 || 1;
+      this.sayHello();
+      return;
+    }
+    if (!message) return;
+    if ('session' in message) this.heardOfSession(message);
+    else if (message.kind === 'done') this.tokens.get(message.token)?.(message.errno);
+    else if (message.kind === 'stats') {
+      const stats = parseStats(message.sections);
+      for (const { listener } of this.samplers.values()) listener(stats);
+    }
+  }
+
+  private heardOfSession(message: Extract<GuestMessage, { session: number }>): void {
+    const found = this.sessions.get(message.session);
+    if (!found) return;
+    const { session, program } = found;
+    switch (message.kind) {
+      case 'started': return;
+      case 'credit': session.granted(message.bytes); return;
+      case 'exit':
+        this.sessions.delete(message.session);
+        if (message.ending.kind === 'not-started') session.fail(notStarted(program, message.ending));
+        else session.finish(message.ending);
+        return;
+      case 'stdout': case 'stderr':
+        if (session.output(message.kind, message.bytes)) return;
+        this.sessions.delete(message.session);
+        session.kill(9);
+        session.fail(new Refusal('bad-input', 'The agent in the machine broke its protocol.'));
+    }
+  }
+
+  private detach(refusal: Refusal): void {
+    this.greeting = undefined;
+    for (const { session } of this.sessions.values()) session.fail(refusal);
+    this.sessions.clear();
+    for (const settle of [...this.tokens.values()]) settle(refusal);
+  }
+
+  /** Says hello now and again, each time after a longer pause, until it is answered. */
+  private sayHello(pauseMs = firstRetryMs): void {
+    this.timers.clear(this.retry);
+    if (this.closed) return;
+    this.send({ kind: 'hello', nonce: this.nonce });
+    this.retry = this.timers.set(
+      () => this.sayHello(Math.min(pauseMs * 2, longestRetryMs)),
+      pauseMs,
+    );
+  }
+
+  private wait(needsBoot: boolean, timeoutMs: number): Promise<GuestHello> {
+    if (this.closed) {
+      return Promise.reject(new Refusal('cancelled', 'The connection to the machine was closed.'));
+    }
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        needsBoot,
+        resolve: (hello) => {
+          end();
+          resolve(hello);
+        },
+        reject: (refusal) => {
+          end();
+          reject(refusal);
+        },
+      };
+      const timer = this.timers.set(
+        () => waiter.reject(new Refusal('timeout', 'The agent in the machine does not answer.')),
+        timeoutMs,
+      );
+      const end = () => {
+        this.timers.clear(timer);
+        this.waiters.delete(waiter);
+        // Nobody waits and nothing was attached: stop filling a line that no one reads.
+        if (this.waiters.size === 0 && !this.greeting) this.timers.clear(this.retry);
+      };
+      this.waiters.add(waiter);
+    });
+  }
+
+  private ask(message: (token: number) => HostMessage, timeoutMs: number): Promise<void> {
+    if (!this.greeting || this.tokens.size >= tokensMax) {
+      return Promise.reject(
+        new Refusal('unavailable', 'The agent in the machine does not answer.'),
+      );
+    }
+    do this.lastToken = (this.lastToken % 0xffff) + 1;
+    while (this.tokens.has(this.lastToken));
+    const token = this.lastToken;
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: number | Refusal) => {
+        this.timers.clear(timer);
+        this.tokens.delete(token);
+        if (outcome === 0) resolve();
+        else if (outcome instanceof Refusal) reject(outcome);
+        else reject(new Refusal('internal', `The machine refused it (${outcome}).`));
+      };
+      const timer = this.timers.set(
+        () => settle(new Refusal('timeout', 'The agent in the machine did not answer in time.')),
+        timeoutMs,
+      );
+      this.tokens.set(token, settle);
+      this.send(message(token));
+    });
+  }
+
+  private askForStats(): void {
+    if (!this.greeting) return;
+    const wishes = [...this.samplers.values()].map(({ intervalMs }) => intervalMs);
+    const intervalMs = wishes.length === 0 ? 0 : Math.max(50, Math.min(...wishes));
+    this.send({ kind: 'stats', intervalMs });
+  }
+
+  private freeSession(): number {
+    do this.lastSession = (this.lastSession % 0xffff) + 1;
+    while (this.sessions.has(this.lastSession));
+    return this.lastSession;
+  }
+
+  private send(message: HostMessage): void {
+    if (this.closed) return;
+    this.sequence = (this.sequence + 1) & 0xffff;
+    this.line.write(encodeFrame({ ...encodeHost(message), sequence: this.sequence }));
+  }
+}
+
+export type StatsListener = (stats: GuestStats) => void;
+
+function toExec(request: CommandRequest) {
+  const env: Record<string, string> = {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: '/root',
+    USER: 'root',
+    ...(request.tty ? { TERM: 'xterm-256color' } : {}),
+    ...request.env,
+  };
+  return {
+    argv: request.argv,
+    env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    cwd: request.cwd ?? '',
+    tty: request.tty,
+    creditBytes: windowBytes,
+  };
+}
