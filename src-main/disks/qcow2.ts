@@ -165,10 +165,11 @@ export class Qcow2 implements SparseSource {
     while (done < length) {
       const at = position + done;
       const inside = at % this.#subBytes;
-      const part = Math.min(length - done, this.#subBytes - inside);
+      let part = Math.min(length - done, this.#subBytes - inside);
       const table = await this.#l2Of(at);
       const place: Place = table ? this.#place(table, at) : { kind: 'zero' };
-      if (place.kind === 'data') {
+      if (table && place.kind === 'data') {
+        part = this.#together(table, at, place.position + inside, part, length - done);
         out.set(await this.#raw(place.position + inside, part), done);
       } else if (place.kind === 'packed') {
         const from = at % this.#clusterBytes;
@@ -177,6 +178,19 @@ export class Qcow2 implements SparseSource {
       done += part;
     }
     return out;
+  }
+
+  /** How far data that begins with `part` bytes goes on without a gap in the file too. */
+  #together(table: DataView, at: number, host: number, part: number, wanted: number): number {
+    let length = part;
+    const covers = this.#l2Entries * this.#clusterBytes;
+    const most = Math.min(wanted, covers - (at % covers));
+    while (length < most) {
+      const next = this.#place(table, at + length);
+      if (next.kind !== 'data' || next.position !== host + length) break;
+      length = Math.min(most, length + this.#subBytes);
+    }
+    return length;
   }
 
   async run(position: number): Promise<{ length: number; zero: boolean }> {

@@ -6,12 +6,12 @@ import { unwrap } from '../../../../src-main/disks/node/codecs.ts';
 import { MemorySource } from '../../../../src-main/disks/source.ts';
 import { assertSame, mixedBytes, openRoom, type Room } from '../inputs.ts';
 
-const plain = new Uint8Array(3_000_000);
+const plain = new Uint8Array(1_200_000);
 let room: Room;
 before(async () => {
   room = await openRoom();
-  plain.set(mixedBytes(1_200_000, 7), 500_000);
-  plain.set(new TextEncoder().encode('same '.repeat(60_000)), 2_000_000);
+  plain.set(mixedBytes(400_000, 7), 300_000);
+  plain.set(new TextEncoder().encode('same '.repeat(60_000)), 800_000);
   await writeFile(room.file('plain'), plain);
   await writeFile(room.file('nothing'), '');
 });
