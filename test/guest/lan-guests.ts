@@ -147,3 +147,12 @@ export function scratch(name: string): string {
   mkdirSync(folder, { recursive: true });
   return folder;
 }
+
+/** Shell lines that bring vec0 up by DHCP and say `leased ADDRESS`. */
+export const udhcpc = [
+  `printf '%s\\n' '#!/bin/sh' '[ "$1" = bound ] || exit 0' 'ifconfig $interface $ip netmask $subnet'`
+    + ` 'echo nameserver $dns > /etc/resolv.conf' 'echo leased $ip' > /etc/lease`,
+  'chmod 755 /etc/lease',
+  'ip link set vec0 up',
+  'udhcpc -i vec0 -s /etc/lease -n -q -t 20 -T 1',
+].join('; ');
