@@ -86,6 +86,7 @@ export class Hart {
   readonly state: HartState;
   readonly others: HartState[] = [];
   readonly core: CoreExports;
+  readonly coreExports: Record<string, unknown>;
   readonly bus: Bus;
   readonly clock: Clock;
   readonly translator: Translator;
@@ -108,10 +109,11 @@ export class Hart {
       sbi_call: () => sbiCall(this),
       code_changed: () => this.translator.codeChanged(),
       timer_moved: () => this.timerMoved(),
-      hot: (_h, ip, pc) => this.translator.hot(ip, pc),
+      hot: (_h, ip, pc) => (this.translator.hot(ip >>> 0, pc) ? 1 : 0),
     };
     const e = { memory, table, ...imports };
-    this.core = new WebAssembly.Instance(shared.core, { e }).exports as unknown as CoreExports;
+    this.coreExports = new WebAssembly.Instance(shared.core, { e }).exports;
+    this.core = this.coreExports as unknown as CoreExports;
     this.translator = new Translator(this, table, invokeSignature);
   }
 

@@ -17,6 +17,7 @@ export const at = {
   machine: 0x1000,
   devices: 0x2000,
   expand: 0x1_0000,
+  dirtyLog: 0x5_0000,
   consoleOut: 0x6_0000,
   consoleIn: 0x7_0000,
   harts: 0x10_0000,
@@ -63,6 +64,7 @@ const narrow = [
   'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'waiting', 'sbi', 'fuel',
   'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
+  'seendirty',
 ] as const; // prettier-ignore
 
 export type Wide = (typeof wide)[number];
@@ -137,6 +139,7 @@ export function layoutConstants(layout: Layout): Map<string, { value: bigint; ty
     HEAT_MASK: heatEntries - 1,
     M_STOP: at.machine + machine.stop,
     M_DIRTY: at.machine + machine.dirtyFrames,
+    DIRTY_LOG: at.dirtyLog,
     M_TIMER: at.machine + machine.timer,
     MAX_HART: layout.harts,
   };

@@ -6,7 +6,6 @@ import { expansionTable } from './cpu/compressed.ts';
 import { HartState } from './hart.ts';
 import type { Shared } from './hart.ts';
 import { at, guestRamBase, layoutOf, machine } from './layout.ts';
-import type { Layout } from './layout.ts';
 
 /**
  * Builds a machine: one shared memory laid out, the processor compiled for it, kernel, initrd and

@@ -126,7 +126,7 @@ function fenceRange(hart: Hart, start: bigint, size: bigint, asid: bigint | null
 }
 
 /** Asks another hart to fence and waits until it has, serving requests to this one meanwhile. */
-function remoteFence(hart: Hart, index: number, what: number): void {
+export function remoteFence(hart: Hart, index: number, what: number): void {
   const target = hart.others[index]!;
   const word = (target.base + remoteOffset) >> 2;
   Atomics.or(target.i32, word, what);

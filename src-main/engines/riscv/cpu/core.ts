@@ -23,8 +23,8 @@ export interface CoreImports {
   /** fence.i while some code frame was written: drop what was translated from it. */
   code_changed(h: number): void;
   timer_moved(h: number): void;
-  /** `ip` (host address of `pc`) has been reached often. */
-  hot(h: number, ip: number, pc: bigint): void;
+  /** `ip` (host address of `pc`) has been reached often; 1 when there is a region now. */
+  hot(h: number, ip: number, pc: bigint): number;
 }
 
 export interface CoreExports {

@@ -528,6 +528,17 @@ export fn fp_on(h: i32): i32 {
   h.mstatus = st | 0x8000000000006000L;
   return 1;
 }
+// The same for translated code, which raises the illegal instruction itself.
+export fn fp_gate(h: i32, raw: i32): i32 {
+  if (fp_on(h)) return 1;
+  raise(h, 2, zx(raw));
+  return 0;
+}
+export fn fp_gate_rm(h: i32, raw: i32): i32 {
+  if (h.frm < 5) return fp_gate(h, raw);
+  raise(h, 2, zx(raw));
+  return 0;
+}
 // The rounding mode of an instruction; 7 when it names none.
 fn fp_rm(h: i32, insn: i32): i32 {
   let rm = (insn >>> 12) & 7;

@@ -153,7 +153,10 @@ export const ran = { fuel: 1, wait: 2, attention: 3 } as const;
 
 export function interpreterSource(): string {
   return `${support}
-import fn hot(h: i32, ip: i32, pc: i64);
+// What an empty table slot holds: back to 'run'.
+export fn region_stub(h: i32, fuel: i32): i32 { return fuel; }
+
+import fn hot(h: i32, ip: i32, pc: i64): i32;
 
 // Runs until the fuel is gone, the hart waits, or the mailbox asks for the host's attention
 // (poke bits 8 and up, which stay set). Poke bit 1: look at interrupts; 4: wfi.
@@ -202,8 +205,7 @@ export fn run(h: i32): i32 {
       if (n >= h.threshold) {
         store16(c, 0);
         h.pc = pc;
-        hot(h, ip, pc);
-        continue;
+        if (hot(h, ip, pc)) continue;
       }
     }
     let end = (ip | 4095) + 1;

@@ -136,7 +136,8 @@ export fn note_store(frame: i32) {
   let flag = FRAME_FLAGS + frame;
   if ((load8u(flag) & 3) == 1) {
     store8(flag, load8u(flag) | 2);
-    atomic_add32(M_DIRTY, 1);
+    let n = atomic_add32(M_DIRTY, 1);
+    store32(DIRTY_LOG + ((n & 1023) << 2), frame);
   }
 }
 

@@ -310,6 +310,6 @@ fn csr_op(h: i32, insn: i32, f3: i32): i32 {
 }
 
 fn fence_i(h: i32) {
-  if (load32(M_DIRTY)) code_changed(h);
+  if (atomic_load32(M_DIRTY) != h.seendirty) code_changed(h);
 }
 `;

@@ -1,9 +1,180 @@
+import { at, fieldOffset, frameSize, layoutConstants, machine } from '../layout.ts';
 import type { Hart } from '../hart.ts';
+import { remoteFence } from '../boot/sbi.ts';
 import type { Signature } from '../wasm/module.ts';
-/** placeholder */
+import { flowOf } from './flow.ts';
+import { emitRegion } from './emit.ts';
+import { CodePage, formRegion, usualLimits } from './region.ts';
+import type { Limits } from './region.ts';
+
+/**
+ * One hart's translated code: which physical frame has which regions, in which table slots. Keyed
+ * by physical address only, so one translation serves every address space that maps the frame.
+ *
+ * A frame that is written after its translation lands in the dirty log (see note_store); the next
+ * fence.i drops what came from it. When slots, maps or modules run out, everything is dropped.
+ */
+interface Page {
+  map: number;
+  frame: number;
+  slots: Map<number, number>;
+  compiled: Set<number>;
+}
+
+export const dirtyLogSize = 1024;
+const slotLimit = 60_000;
+const moduleLimit = 12_000;
+
 export class Translator {
-  constructor(_hart: Hart, _table: WebAssembly.Table, _signature: Signature) {}
-  codeChanged(): void {}
-  hot(_ip: number, _pc: bigint): void {}
-  statistics(): unknown { return null; }
+  limits: Limits = usualLimits;
+  private readonly hart: Hart;
+  private readonly table: WebAssembly.Table;
+  private readonly pages = new Map<number, Page>();
+  private readonly freeSlots: number[] = [];
+  private readonly freeMaps: number[] = [];
+  private readonly stub: unknown;
+  private readonly constants: ReturnType<typeof layoutConstants>;
+  private readonly flags: Uint8Array;
+  private readonly bytes: Uint8Array;
+  private readonly words: Uint32Array;
+  private readonly halves: Uint16Array;
+  private readonly expand: Uint32Array;
+  private nextSlot = 1;
+  private nextMap = 0;
+  private modules = 0;
+  private logSeen = 0;
+  private readonly count = { regions: 0, instructions: 0, dropped: 0, resets: 0, bytes: 0, ms: 0 };
+
+  constructor(hart: Hart, table: WebAssembly.Table, _signature: Signature) {
+    const { layout, memory } = hart.shared;
+    this.hart = hart;
+    this.table = table;
+    this.constants = layoutConstants(layout);
+    this.flags = new Uint8Array(memory.buffer, layout.frameFlags, layout.frames);
+    this.bytes = new Uint8Array(memory.buffer);
+    this.words = new Uint32Array(memory.buffer);
+    this.halves = new Uint16Array(memory.buffer);
+    this.expand = new Uint32Array(memory.buffer, at.expand, 0x1_0000);
+    this.stub = hart.coreExports['region_stub'];
+    this.table.set(0, this.stub);
+  }
+
+  statistics(): Record<string, number> {
+    return { ...this.count, pages: this.pages.size, slots: this.nextSlot };
+  }
+
+  /** The interpreter has come by `ip` often: translate from there. */
+  hot(ip: number, _pc: bigint): boolean {
+    const { layout } = this.hart.shared;
+    const frame = (ip - layout.ram) >>> 12;
+    const offset = ip & (frameSize - 1);
+    if (frame >= layout.frames) return false;
+    const known = this.pages.get(frame);
+    if (known?.compiled.has(offset)) return true;
+    const from = (layout.ram + frame * frameSize) >>> 1;
+    const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
+    if (this.modules >= moduleLimit || this.nextSlot >= slotLimit) this.reset();
+    const page = this.pages.get(frame) ?? this.openPage(frame);
+    const started = performance.now();
+    const blocks = formRegion(source, offset, this.limits);
+    if (blocks.size === 0) return false;
+    const { shared, coreExports } = this.hart;
+    const emitted = emitRegion(flowOf(blocks, offset), {
+      memoryPages: layout.pages,
+      constants: this.constants,
+      inlines: shared.compiled.inlines,
+      signatures: shared.compiled.signatures,
+      slot: (target) => this.slotOf(page, target),
+    });
+    const e: Record<string, unknown> = { memory: shared.memory, table: this.table };
+    for (const name of emitted.imports) e[name] = coreExports[name];
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(emitted.bytes), { e });
+    const slot = this.slotOf(page, offset);
+    this.table.set(slot, instance.exports['r']);
+    this.halves[(page.map + offset) >>> 1] = slot;
+    page.compiled.add(offset);
+    this.modules++;
+    this.count.regions++;
+    this.count.bytes += emitted.bytes.length;
+    this.count.ms += performance.now() - started;
+    for (const block of blocks.values()) this.count.instructions += block.count;
+    return true;
+  }
+
+  private slotOf(page: Page, offset: number): number {
+    const known = page.slots.get(offset);
+    if (known !== undefined) return known;
+    const slot = this.freeSlots.pop() ?? this.nextSlot++;
+    if (slot >= this.table.length) this.table.grow(this.table.length);
+    this.table.set(slot, this.stub);
+    page.slots.set(offset, slot);
+    return slot;
+  }
+
+  private openPage(frame: number): Page {
+    const { layout } = this.hart.shared;
+    const { state } = this.hart;
+    if (this.freeMaps.length === 0 && this.nextMap >= layout.mapPoolFrames) this.reset();
+    const pool = state.word('mappool');
+    const map = this.freeMaps.pop() ?? pool + frameSize * this.nextMap++;
+    this.bytes.fill(0, map, map + frameSize);
+    const page: Page = { map, frame, slots: new Map(), compiled: new Set() };
+    this.pages.set(frame, page);
+    this.words[(state.word('mapdir') >>> 2) + frame] = map;
+    this.flags[frame] = 1;
+    this.hart.core.purge_frame(state.base, layout.ram + frame * frameSize);
+    // No other hart may go on writing the frame unseen.
+    this.hart.others.forEach((_, index) => {
+      if (index !== this.hart.index) remoteFence(this.hart, index, 1);
+    });
+    return page;
+  }
+
+  private drop(page: Page): void {
+    for (const slot of page.slots.values()) {
+      this.table.set(slot, this.stub);
+      this.freeSlots.push(slot);
+    }
+    this.bytes.fill(0, page.map, page.map + frameSize);
+    this.words[(this.hart.state.word('mapdir') >>> 2) + page.frame] = 0;
+    this.freeMaps.push(page.map);
+    this.pages.delete(page.frame);
+    this.modules -= page.compiled.size;
+    this.count.dropped += page.compiled.size;
+  }
+
+  private reset(): void {
+    for (const page of [...this.pages.values()]) this.drop(page);
+    this.count.resets++;
+    this.hart.core.flush_all(this.hart.state.base);
+  }
+
+  /** fence.i: drops what came from frames that were written since. */
+  codeChanged(): void {
+    const { layout } = this.hart.shared;
+    const index = (at.machine + machine.dirtyFrames) >>> 2;
+    const now = Atomics.load(this.words, index);
+    const behind = (now - this.logSeen) >>> 0;
+    let dropped = 0;
+    if (behind > dirtyLogSize - 16) {
+      for (const page of [...this.pages.values()]) {
+        if ((this.flags[page.frame]! & 2) === 0 && layout.harts === 1) continue;
+        this.drop(page);
+        dropped++;
+      }
+    } else {
+      for (let n = 0; n < behind; n++) {
+        const entry = (this.logSeen + n) & (dirtyLogSize - 1);
+        const frame = this.words[(at.dirtyLog >>> 2) + entry]!;
+        const page = this.pages.get(frame);
+        if (page === undefined) continue;
+        this.drop(page);
+        dropped++;
+      }
+    }
+    this.logSeen = now;
+    this.words[(this.hart.state.base + fieldOffset('seendirty')) >>> 2] = now;
+    // TLB entries point at the dropped pages' maps.
+    if (dropped > 0) this.hart.core.flush_all(this.hart.state.base);
+  }
 }

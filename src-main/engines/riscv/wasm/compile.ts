@@ -6,8 +6,8 @@ import { Parser } from './parse.ts';
 import type { Func } from './parse.ts';
 
 /**
- * Compiles W source to a WebAssembly module over one imported shared memory. `export fn` is
- * exported, `import fn` comes from the host, `inline fn` is copied into its callers.
+ * Compiles W source to a WebAssembly module over one imported shared memory. Every function is
+ * exported (`export fn` says that others rely on it), `import fn` comes from the host, `inline fn` is copied into its callers.
  */
 export interface CompileOptions {
   memoryPages: number;
@@ -56,7 +56,7 @@ export function compile(source: string, options: CompileOptions): Compiled {
   for (const f of plain) {
     try {
       const body = new Emitter(scope).function(f);
-      builder.addFunction(f.name, index.get(f.name)!.signature, f.kind === 'export', body);
+      builder.addFunction(f.name, index.get(f.name)!.signature, true, body);
     } catch (error) {
       throw new Error(`${f.name}: ${(error as Error).message}`, { cause: error });
     }

@@ -1,0 +1,175 @@
+import { decode, immediate } from '../cpu/isa.ts';
+import type { Instruction } from '../cpu/isa.ts';
+
+/**
+ * Finds the code that is translated together: from a hot entry, everything reachable by direct
+ * branches and jumps inside one page, up to a limit. Offsets are bytes inside that page.
+ *
+ * A block ends in one of: 'goto' (jump or fall into `next`), 'branch' (`next` when taken, else
+ * `other`), 'jump' (a direct jump that leaves the page or calls), 'indirect' (jalr), 'stop' (an
+ * instruction that only the interpreter runs, or the page's end).
+ */
+export interface Step {
+  at: number;
+  length: number;
+  bits: number;
+  what: Instruction;
+  imm: number;
+}
+
+export interface Block {
+  start: number;
+  steps: Step[];
+  end: 'goto' | 'branch' | 'jump' | 'indirect' | 'stop';
+  /** The branch, jal or jalr itself; null when the block only falls through or stops. */
+  last: Step | null;
+  next: number; // offset of the jump or taken target; for 'stop', where to go on
+  other: number; // offset of the fall-through of a branch, or what follows a call
+  count: number; // instructions, with `last`
+}
+
+export interface Limits {
+  instructions: number;
+  blocks: number;
+}
+
+export const usualLimits: Limits = { instructions: 400, blocks: 64 };
+
+export class CodePage {
+  private readonly halves: Uint16Array;
+  private readonly expand: Uint32Array;
+
+  /** `halves`: the page's 2048 half words; `expand`: the table of 16-bit codes. */
+  constructor(halves: Uint16Array, expand: Uint32Array) {
+    this.halves = halves;
+    this.expand = expand;
+  }
+
+  /** The instruction at an offset; null when illegal or across the page's end. */
+  step(at: number): Step | null {
+    const low = this.halves[at >> 1]!;
+    let bits = 0;
+    let length = 4;
+    if ((low & 3) !== 3) {
+      bits = this.expand[low]!;
+      length = 2;
+    } else if (at + 2 < 4096) bits = (low | (this.halves[(at >> 1) + 1]! << 16)) >>> 0;
+    else return null;
+    const what = decode(bits);
+    if (what === null) return null;
+    return { at, length, bits, what, imm: immediate(what.format, bits | 0) };
+  }
+}
+
+/** Whether the translator does this instruction; others are left to the interpreter. */
+export function translatable(step: Step): boolean {
+  const { kind } = step.what;
+  if (kind === 'system' || kind === 'fencei') return false;
+  if (step.what.rounded) {
+    const rm = (step.bits >>> 12) & 7;
+    if (rm === 5 || rm === 6) return false;
+  }
+  return true;
+}
+
+/** The blocks of a region by start offset, the entry first; empty when nothing can be done. */
+export function formRegion(page: CodePage, entry: number, limits: Limits): Map<number, Block> {
+  const blocks = new Map<number, Block>();
+  const leaders = new Set<number>([entry]);
+  const queue = [entry];
+  let total = 0;
+  for (let start = queue.shift(); start !== undefined; start = queue.shift()) {
+    if (blocks.has(start)) continue;
+    if (blocks.size >= limits.blocks || total >= limits.instructions) break;
+    const inside = splitAt(blocks, start);
+    if (inside) continue;
+    const block = readBlock(page, start, blocks, limits.instructions - total);
+    if (block.count === 0 && start === entry) return new Map();
+    blocks.set(start, block);
+    total += block.count;
+    for (const target of successors(block)) {
+      if (leaders.has(target)) continue;
+      leaders.add(target);
+      queue.push(target);
+    }
+  }
+  return blocks;
+}
+
+/** In-page offsets that a block goes on to. */
+export function successors(block: Block): number[] {
+  if (block.end === 'goto') return [block.next];
+  if (block.end === 'branch') {
+    return [block.next, block.other].filter((offset) => offset >= 0 && offset < 4096);
+  }
+  return [];
+}
+
+/** Cuts the block that has an instruction boundary at `start` in two. */
+function splitAt(blocks: Map<number, Block>, start: number): boolean {
+  for (const block of blocks.values()) {
+    if (block.start >= start) continue;
+    const index = block.steps.findIndex((step) => step.at === start);
+    const atLast = index < 0 && block.last?.at === start;
+    if (index <= 0 && !atLast) continue;
+    const kept = atLast ? block.steps : block.steps.slice(0, index);
+    const moved = atLast ? [] : block.steps.slice(index);
+    blocks.set(start, {
+      ...block, start, steps: moved, count: moved.length + (block.last === null ? 0 : 1),
+    }); // prettier-ignore
+    block.steps = kept;
+    block.count = kept.length;
+    block.end = 'goto';
+    block.last = null;
+    block.next = start;
+    block.other = -1;
+    return true;
+  }
+  return false;
+}
+
+function readBlock(
+  page: CodePage, start: number, blocks: Map<number, Block>, room: number,
+): Block { // prettier-ignore
+  const block: Block = {
+    start, steps: [], end: 'stop', last: null, next: start, other: -1, count: 0,
+  }; // prettier-ignore
+  let at = start;
+  for (;;) {
+    block.next = at;
+    if (at >= 4096) return block;
+    if (at !== start && blocks.has(at)) {
+      block.end = 'goto';
+      return block;
+    }
+    if (block.count >= room) return block;
+    const step = page.step(at);
+    if (step === null || !translatable(step)) return block;
+    at += step.length;
+    block.count++;
+    const { kind } = step.what;
+    if (kind === 'branch' || kind === 'jal' || kind === 'jalr') {
+      block.last = step;
+      finish(block, step, at);
+      return block;
+    }
+    block.steps.push(step);
+  }
+}
+
+function finish(block: Block, step: Step, after: number): void {
+  const target = step.at + step.imm;
+  if (step.what.kind === 'branch') {
+    block.end = 'branch';
+    block.next = target;
+    block.other = after;
+    return;
+  }
+  block.other = after;
+  block.next = target;
+  if (step.what.kind === 'jalr') block.end = 'indirect';
+  else {
+    const links = ((step.bits >>> 7) & 31) !== 0;
+    block.end = links || target < 0 || target >= 4096 ? 'jump' : 'goto';
+  }
+}
