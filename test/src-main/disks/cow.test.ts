@@ -1,3 +1,4 @@
+/** The overlay header, number by number, as the kernel reads it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

@@ -1,3 +1,4 @@
+/** What is recognised, what is reported of it, and the sentences for what is no image of ours. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';

@@ -1,3 +1,4 @@
+/** The ext reader against file systems that mke2fs made, of every kind that is still met. */
 import assert from 'node:assert/strict';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';

@@ -1,3 +1,4 @@
+/** GPT from sgdisk and MBR made by hand, whole and damaged. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';

@@ -1,3 +1,4 @@
+/** The qcow2 reader against images of qemu-img: the same disk must come out. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';

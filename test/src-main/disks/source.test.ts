@@ -1,3 +1,4 @@
+/** Sources: exact reads, refused ranges, caching and budgets. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

@@ -1,3 +1,4 @@
+/** os-release and the processor of a program. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { elfArchitecture, parseOsRelease } from '../../../src-main/disks/system.ts';

@@ -1,3 +1,4 @@
+/** The scan that a tar must pass before anything unpacks it. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';

@@ -1,3 +1,4 @@
+/** Importing real files: the same bytes, sparse, and nothing left behind when it fails. */
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+/** Overlays on disk: made, judged and repaired. */
 import assert from 'node:assert/strict';
 import {
   chmod, mkdir, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile,

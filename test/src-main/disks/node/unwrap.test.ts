@@ -1,3 +1,4 @@
+/** The decoders against what gzip, bzip2, xz and zstd packed, whole, cut off and changed. */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
