@@ -2,8 +2,8 @@
  * Reads a machine's own apt sources, in both of their forms, and derives from them the sources
  * that may hold a newer kernel source package: the same mirrors and keys, other suites.
  *
- * Use: `parseSources(files)` → `kernelSuites(entries, release)` → `writeSources(...)`. No mirror
- * is named here; a machine whose sources name none gets an empty list. See sources.list(5).
+ * Use: `parseSources(files)` → `kernelSuites(entries, release)` → `writeSources(…)`. No mirror is
+ * named here; a machine whose sources name none gets an empty list. See sources.list(5).
  */
 export type AptSource = {
   readonly uris: readonly string[];

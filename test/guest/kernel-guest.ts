@@ -26,9 +26,16 @@ export async function ourKernel(flavour: KernelFlavour): Promise<KernelInfo> {
   if (!path) return buildKernel({ cacheDirectory, flavour });
   const bytes = readFileSync(path);
   const { version, features, elf } = inspectKernel(bytes);
-  const sharedLibraries = resolveLibraries(elf);
-  const sizeBytes = bytes.length;
-  return { id: 'test', version, flavour, path, sizeBytes, features, default: false, sharedLibraries };
+  return {
+    id: 'test',
+    version,
+    flavour,
+    path,
+    sizeBytes: bytes.length,
+    features,
+    default: false,
+    sharedLibraries: resolveLibraries(elf),
+  };
 }
 
 export type GuestFile = { path: string; bytes: Uint8Array | string; mode?: number };

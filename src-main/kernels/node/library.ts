@@ -39,6 +39,8 @@ export type KernelLibraryOptions = {
 /** Says of a folder where its kernel came from. */
 type About = { flavour: KernelOrigin; recipe?: string; source?: { version: string } };
 
+type Entry = { id: string; about: About; builtMs: number };
+
 const packagedId = 'packaged';
 const kernelBytesMax = 256 << 20;
 const kernelsMax = 200;
@@ -65,9 +67,8 @@ export class KernelLibrary {
   async list(): Promise<KernelInfo[]> {
     const chosen = await this.#defaultId();
     const kernels: KernelInfo[] = [];
-    for (const id of await this.#ids()) {
-      const about = await this.#about(id);
-      const kernel = about && (await this.#load(id, this.#program(id), about.flavour, chosen));
+    for (const { id, about } of await this.#entries()) {
+      const kernel = await this.#load(id, this.#program(id), about.flavour, chosen);
       if (kernel !== undefined) kernels.push(kernel);
     }
     const packaged = await this.#load(packagedId, this.#packagedPath, 'packaged', chosen);
@@ -84,10 +85,10 @@ export class KernelLibrary {
 
   /** The newest kernel of exactly this recipe, whatever its source version. */
   async findBuilt(recipe: KernelRecipe): Promise<KernelInfo | undefined> {
-    for (const id of await this.#ids()) {
-      const about = await this.#about(id);
-      if (about?.recipe !== recipe.hash || about.flavour !== recipe.flavour) continue;
-      const kernel = await this.#load(id, this.#program(id), about.flavour, await this.#defaultId());
+    for (const { id, about } of await this.#entries()) {
+      if (about.recipe !== recipe.hash || about.flavour !== recipe.flavour) continue;
+      const chosen = await this.#defaultId();
+      const kernel = await this.#load(id, this.#program(id), about.flavour, chosen);
       if (kernel !== undefined) return kernel;
     }
     return undefined;
@@ -100,7 +101,7 @@ export class KernelLibrary {
    */
   async importFile(path: string, name: string = defaultName(path)): Promise<KernelInfo> {
     if (!namePattern.test(name) || name === packagedId) {
-      throw new Refusal('usage', 'A kernel name is made of letters, digits, ".", "_", "+" and "-".');
+      throw new Refusal('usage', 'A kernel name is made of letters, digits, dots and dashes.');
     }
     const bytes = await readKernelFile(path);
     resolveLibraries(inspectKernel(bytes).elf);
@@ -155,10 +156,24 @@ export class KernelLibrary {
 
   async #ids(): Promise<string[]> {
     const names = await readdir(this.#home).catch((): string[] => []);
-    const ids = names.filter((name) => namePattern.test(name)).slice(0, kernelsMax);
-    const ours = ids.filter((id) => /^\d/.test(id));
-    const others = ids.filter((id) => !/^\d/.test(id));
-    return [...ours.sort((a, b) => compareVersions(b, a)), ...others.sort()];
+    return names.filter((name) => namePattern.test(name)).slice(0, kernelsMax).sort();
+  }
+
+  /** Ours first: newest source, then newest recipe, that is, built last. Then by name. */
+  async #entries(): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    for (const id of await this.#ids()) {
+      const about = await this.#about(id);
+      const there = await stat(this.#program(id)).catch(() => undefined);
+      if (about && there) entries.push({ id, about, builtMs: there.mtimeMs });
+    }
+    const version = ({ about }: Entry) => about.source?.version ?? '';
+    return entries.sort((a, b) => {
+      const foreign = [a, b].map((each) => Number(each.about.flavour === 'imported'));
+      if (foreign[0] !== foreign[1]) return foreign[0]! - foreign[1]!;
+      if (foreign[0] === 1) return a.id < b.id ? -1 : 1;
+      return compareVersions(version(b), version(a)) || b.builtMs - a.builtMs;
+    });
   }
 
   #program(id: string): string {
@@ -169,7 +184,8 @@ export class KernelLibrary {
     try {
       const text = await readTextIfThere(join(this.#home, id, 'kernel.json'));
       const about = JSON.parse(text ?? '') as About;
-      return ['up', 'smp', 'imported'].includes(about.flavour) ? about : undefined;
+      if (!['up', 'smp', 'imported'].includes(about.flavour)) return undefined;
+      return typeof (about.source?.version ?? '') === 'string' ? about : undefined;
     } catch {
       return undefined;
     }
@@ -229,7 +245,7 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
     const head = new Uint8Array(4);
     await file.read(head, 0, 4, 0);
     if (!isElf(head)) throw new Refusal('bad-input', 'This is not a program, so not a kernel.');
-    if (size > kernelBytesMax) throw new Refusal('bad-input', 'This file is too large for a kernel.');
+    if (size > kernelBytesMax) throw new Refusal('bad-input', 'This file is too large.');
     const bytes = new Uint8Array(size);
     let at = 0;
     while (at < size) {

@@ -6,7 +6,7 @@
  * A lock whose holder is gone is taken over, and what still works for the dead holder is ended
  * first, so that two compilers never write one tree.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { Refusal } from '../../base/refusal.ts';
@@ -65,8 +65,10 @@ function makeLock(path: string, mine: Holder): BuildLock {
   return {
     setGroup(pid) {
       const group = pid === undefined ? undefined : identify(pid);
-      // In place: the name must never be missing while the lock is held.
-      writeFileSync(path, JSON.stringify({ ...mine, group }));
+      // By rename: whoever looks must find a whole lock at every moment.
+      const fresh = `${path}.${mine.token}`;
+      writeFileSync(fresh, JSON.stringify({ ...mine, group }), { mode: 0o600 });
+      renameSync(fresh, path);
     },
     async release() {
       if (readHolder(path)?.token === mine.token) await rm(path, { force: true });

@@ -151,7 +151,8 @@ async function fetchNewest(
     try {
       return { offer, file: await fetchPackage(options, root, offer) };
     } catch (thrown) {
-      if (thrown instanceof Refusal && ['cancelled', 'no-space'].includes(thrown.code)) throw thrown;
+      const code = thrown instanceof Refusal ? thrown.code : undefined;
+      if (code === 'cancelled' || code === 'no-space') throw thrown;
       options.log(`${offer.package} ${offer.version} could not be fetched: ${String(thrown)}`);
       failure = thrown;
     }

@@ -42,7 +42,8 @@ test('stanzas are read with their fields; sources and disabled ones are left out
 });
 
 test('a key block within a stanza is kept line by line', () => {
-  const text = 'Types: deb\nURIs: http://m/debian\nSuites: sid\nComponents: main\nSigned-By:\n -----BEGIN\n .\n abc\n';
+  const fields = 'Types: deb\nURIs: http://m/debian\nSuites: sid\nComponents: main\n';
+  const text = `${fields}Signed-By:\n -----BEGIN\n .\n abc\n`;
   const [source] = parseSources([{ name: 'x.sources', text }]);
   assert.equal(source?.signedBy, '\n -----BEGIN\n .\n abc');
   assert.ok(writeSources([source!]).includes('Signed-By: \n -----BEGIN\n .\n abc\n'));
@@ -104,7 +105,8 @@ test('the release is read with and without quotes; a rolling one counts as sid',
 });
 
 test('files of any content are read without a failure', () => {
-  for (const text of ['', '\n\n', ': :\n x', 'deb [', ' continued\n', 'Types\nURIs\n', '\0'.repeat(99)]) {
+  const texts = ['', '\n\n', ': :\n x', 'deb [', ' continued\n', 'Types\nURIs\n', '\0'.repeat(99)];
+  for (const text of texts) {
     for (const name of ['a.sources', 'a.list']) {
       assert.ok(Array.isArray(parseSources([{ name, text }])));
     }

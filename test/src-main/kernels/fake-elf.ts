@@ -28,21 +28,27 @@ export function makeElf(fake: FakeElf = {}): Uint8Array {
 
   const blob = new Blob();
   blob.skip(64 + 3 * 56);
-  const interpreter = fake.interpreter && blob.add(new TextEncoder().encode(`${fake.interpreter}\0`));
+  const loader = new TextEncoder().encode(`${fake.interpreter ?? ''}\0`);
+  const interpreter = fake.interpreter === undefined ? 0 : blob.add(loader);
   const texts = (fake.texts ?? []).map((text) => `${text}\0`).join('');
   blob.add(new TextEncoder().encode(`\0${texts}`));
   const stringsAt = blob.add(strings.bytes());
   const asksAt = blob.add(asks);
   const offersAt = blob.add(offers);
-  const dynamic: [number, number][] = [
+  const pairs = (...list: [number, number][]) => list;
+  const dynamic = pairs(
     ...needed.map((at): [number, number] => [1, at]),
-    ...(runPath === undefined ? [] : [[29, runPath] as [number, number]]),
+    ...(runPath === undefined ? [] : pairs([29, runPath])),
     [5, base + stringsAt],
     [10, strings.bytes().length],
-    ...(fake.asks ? ([[0x6ffffffe, base + asksAt], [0x6fffffff, Object.keys(fake.asks).length]] as [number, number][]) : []),
-    ...(fake.offers ? ([[0x6ffffffc, base + offersAt], [0x6ffffffd, fake.offers.length]] as [number, number][]) : []),
+    ...(fake.asks
+      ? pairs([0x6ffffffe, base + asksAt], [0x6fffffff, Object.keys(fake.asks).length])
+      : []),
+    ...(fake.offers
+      ? pairs([0x6ffffffc, base + offersAt], [0x6ffffffd, fake.offers.length])
+      : []),
     [0, 0],
-  ];
+  );
   const dynamicAt = blob.add(words64(dynamic.flat()));
   const namesAt = blob.add(names.bytes());
   const tableAt = blob.skip(sections.length * 64);
@@ -69,8 +75,11 @@ export function makeElf(fake: FakeElf = {}): Uint8Array {
 }
 
 /** What a real kernel says of itself, in a file that cannot run. */
-export function makeKernel(options: { config?: string[]; texts?: string[]; version?: string } & FakeElf = {}) {
-  const config = ['CONFIG_UML=y', 'CONFIG_64BIT=y', 'CONFIG_BLK_DEV_INITRD=y', ...(options.config ?? [])];
+export function makeKernel(
+  options: FakeElf & { config?: string[]; version?: string } = {},
+): Uint8Array {
+  const always = ['CONFIG_UML=y', 'CONFIG_64BIT=y', 'CONFIG_BLK_DEV_INITRD=y'];
+  const config = [...always, ...(options.config ?? [])];
   return makeElf({
     sections: ['.uml.setup.init'],
     ...options,

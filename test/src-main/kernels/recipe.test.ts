@@ -38,7 +38,7 @@ test('another option, another edit and another flavour are another recipe', () =
   assert.equal(new Set(hashes).size, hashes.length);
 });
 
-test('a kernel is keyed by source version, flavour and recipe; flavours share a source tree', () => {
+test('a kernel has a key of source, flavour and recipe; flavours share a source tree', () => {
   const recipe = recipeOf('smp');
   assert.equal(kernelKey('1:7.2.13-1~x/..', recipe), `1+7.2.13-1~x+..-smp-${recipe.hash}`);
   assert.equal(sourceKey('7.2', recipeOf('up')), sourceKey('7.2', recipeOf('smp')));
@@ -60,7 +60,8 @@ test('the fragment writes what is on, what is off, and every name of a renamed o
 });
 
 test('options that a configuration did not take are found', () => {
-  const config = '# CONFIG_SMP is not set\nCONFIG_PROC_SYSCTL=y\nCONFIG_LOG_BUF_SHIFT=14\nCONFIG_VT=y\n';
+  const off = '# CONFIG_SMP is not set\n';
+  const config = `${off}CONFIG_PROC_SYSCTL=y\nCONFIG_LOG_BUF_SHIFT=14\nCONFIG_VT=y\n`;
   const options = ['SMP=n', 'SYSCTL|PROC_SYSCTL=y', 'LOG_BUF_SHIFT=16', 'VT=n', 'TUN=y'];
   assert.deepEqual(missingOptions(options, config), ['LOG_BUF_SHIFT=16', 'VT=n', 'TUN=y']);
   assert.equal(parseConfig(config).get('LOG_BUF_SHIFT'), '14');

@@ -2,7 +2,7 @@
 import { test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openKernelLibrary } from '../../../../src-main/kernels/node/library.ts';
@@ -37,15 +37,19 @@ test('a fresh machine has no kernel, or the packaged one', async (t) => {
 });
 
 test('kernels of ours are listed newest first, before imported ones', async (t) => {
-  const { library, install, file } = place(t);
-  install('7.2.9-1-up-aaaaaaaaaaaa', { flavour: 'up' }, makeKernel());
-  install('7.2.13-1-up-aaaaaaaaaaaa', { flavour: 'up' }, makeKernel());
+  const { library, install, file, directory } = place(t);
+  const from = (version: string) => ({ flavour: 'up', source: { version } });
+  install('7.2.13-1-up-bbbbbbbbbbbb', from('7.2.13-1'), makeKernel());
+  install('7.2.13-1-up-aaaaaaaaaaaa', from('7.2.13-1'), makeKernel());
+  utimesSync(join(directory, 'installed/7.2.13-1-up-bbbbbbbbbbbb/linux'), 1, 1);
+  install('7.2.9-1-up-cccccccccccc', from('7.2.9-1'), makeKernel());
   await library.importFile(file('mine', makeKernel()));
   assert.deepEqual(
     (await library.list()).map((kernel) => [kernel.id, kernel.flavour]),
     [
       ['7.2.13-1-up-aaaaaaaaaaaa', 'up'],
-      ['7.2.9-1-up-aaaaaaaaaaaa', 'up'],
+      ['7.2.13-1-up-bbbbbbbbbbbb', 'up'],
+      ['7.2.9-1-up-cccccccccccc', 'up'],
       ['mine', 'imported'],
     ],
   );

@@ -23,14 +23,28 @@ test('a second builder is refused until the first lets go', async (t) => {
   assert.deepEqual(readdirSync(directory), []);
 });
 
+test('a lock is never seen half-written while its holder notes who works for it', async (t) => {
+  const { path } = place(t);
+  const lock = await acquireLock(path, 'Busy.');
+  const others = Array.from({ length: 20 }, () => {
+    lock.setGroup(process.pid);
+    return acquireLock(path, 'Busy.');
+  });
+  lock.setGroup(undefined);
+  const all = await Promise.allSettled(others);
+  assert.ok(all.every((each) => each.status === 'rejected'));
+  await lock.release();
+});
+
 test('of many that come at once exactly one gets it', async (t) => {
   const { path } = place(t);
   writeFileSync(path, JSON.stringify({ token: 'x', holder: { pid: 2 ** 22 + 1, startTicks: 1 } }));
-  const all = await Promise.allSettled(Array.from({ length: 20 }, () => acquireLock(path, 'Busy.')));
+  const builders = Array.from({ length: 20 }, () => acquireLock(path, 'Busy.'));
+  const all = await Promise.allSettled(builders);
   assert.equal(all.filter((each) => each.status === 'fulfilled').length, 1);
 });
 
-test('a lock is taken over from a process that is gone, also when its number lives on', async (t) => {
+test('a lock is taken over from a process that is gone, even if its number lives on', async (t) => {
   const { path } = place(t);
   const dead = { token: 'x', holder: { pid: process.pid, startTicks: 1 } };
   for (const text of [JSON.stringify(dead), 'garbage', '']) {
