@@ -2,6 +2,7 @@
  * Joins client, state and views: builds the state, dials the server and mounts the frame, or only
  * one console when the address says `?console=machine:n`.
  */
+import './client/no-eval.ts';
 import { mount } from 'svelte';
 import '@fontsource-variable/inter/opsz.css';
 import '@fontsource-variable/jetbrains-mono/index.css';

@@ -3,13 +3,9 @@
  * port that Electron's preload hands us or else over a WebSocket to where the page came from.
  * Nothing else in the window knows which of the two it is.
  */
-import { z } from 'zod';
 import { Client } from '@rpc/client.ts';
 import { electronBridge, openPort } from './electron.ts';
 import { openWebSocket } from './websocket.ts';
-
-// The page's content policy forbids making code from strings; zod need not try.
-z.config({ jitless: true });
 
 export type { Client };
 export type { ByteStream } from '@rpc/client.ts';

@@ -9,13 +9,15 @@ export interface Bridge {
   /** Asks for a port, which arrives as a `message` event with one port. */
   connect(): void;
   /** The grant by which the server may open a file that was dropped or chosen. */
-  pathFor(file: File): string;
+  pathFor(file: File): string | Promise<string>;
   /** Opens a console in a window of its own. */
   popOut?(route: string): void;
   /** Opens an address in the user's browser, after asking in its own way. */
   openLink?(address: string): void;
   /** Called when the user wants to quit and machines are still running. */
   onQuit?(listener: () => void): void;
+  /** Called when a file was opened with the app, by the system or a second start. */
+  onOpen?(listener: (file: { grant: string; title: string }) => void): void;
 }
 
 declare global {

@@ -22,3 +22,8 @@ export function openLink(address: string): void {
 export function onQuitAsked(listener: () => void): void {
   electronBridge()?.onQuit?.(listener);
 }
+
+/** Files that were opened with the app and not dropped on the window. */
+export function onFileOpened(listener: (file: { grant: string; title: string }) => void): void {
+  electronBridge()?.onOpen?.(listener);
+}

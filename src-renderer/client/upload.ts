@@ -10,7 +10,7 @@ export async function grantFor(
   signal: AbortSignal,
 ): Promise<string> {
   const bridge = electronBridge();
-  if (bridge) return bridge.pathFor(file);
+  if (bridge) return await bridge.pathFor(file);
   return upload(file, onProgress, signal);
 }
 

@@ -23,23 +23,28 @@ export type Wish = {
 const waitingMax = 16;
 
 export class Import {
-  readonly file: File;
+  /** The file's name as the user knows it. */
+  readonly title: string;
+  /** Absent when the app already holds a grant. */
+  readonly file: File | undefined;
   step = $state<'sending' | 'inspecting' | 'found' | 'working' | 'refused'>('sending');
   fraction = $state(0);
   report = $state.raw<ImageReport | undefined>();
   sentence = $state('');
   jobId = $state('');
-  grant = '';
+  grant: string;
   readonly abort = new AbortController();
 
-  constructor(file: File) {
+  constructor(title: string, file: File | undefined, grant = '') {
+    this.title = title;
     this.file = file;
+    this.grant = grant;
   }
 }
 
 export class Imports {
   current = $state.raw<Import | undefined>();
-  private waiting: File[] = [];
+  private waiting: Import[] = [];
   private readonly link: Link;
   private readonly machines: Machines;
 
@@ -49,8 +54,11 @@ export class Imports {
   }
 
   take(files: readonly File[]): void {
-    this.waiting = [...this.waiting, ...files].slice(0, waitingMax);
-    if (!this.current) this.next();
+    this.queue(files.map((file) => new Import(file.name, file)));
+  }
+
+  takeOpened({ grant, title }: { grant: string; title: string }): void {
+    this.queue([new Import(title, undefined, grant)]);
   }
 
   /** Leaves the sheet; a file still on its way is dropped, a job goes on in the tray. */
@@ -80,7 +88,7 @@ export class Imports {
   private async make(item: Import, wish: Wish): Promise<MachineView | undefined> {
     const job = await this.link.call('image.import', {
       source: { grant: item.grant },
-      name: imageName(item.file.name),
+      name: imageName(item.title),
     });
     item.jobId = job.id;
     const ended = await this.link.call('job.wait', { job: job.id });
@@ -99,17 +107,24 @@ export class Imports {
     });
   }
 
+  private queue(items: readonly Import[]): void {
+    this.waiting = [...this.waiting, ...items].slice(0, waitingMax);
+    if (!this.current) this.next();
+  }
+
   private next(): void {
-    const file = this.waiting.shift();
-    if (!file) return;
-    const item = new Import(file);
+    const item = this.waiting.shift();
+    if (!item) return;
     this.current = item;
     void this.look(item);
   }
 
   private async look(item: Import): Promise<void> {
     try {
-      item.grant = await grantFor(item.file, (f) => (item.fraction = f), item.abort.signal);
+      if (item.file) {
+        const progress = (fraction: number) => (item.fraction = fraction);
+        item.grant = await grantFor(item.file, progress, item.abort.signal);
+      }
       item.step = 'inspecting';
       item.report = await this.link.call('image.inspect', { source: { grant: item.grant } });
       item.step = item.report.engine === 'none' ? 'refused' : 'found';

@@ -24,6 +24,7 @@ export class Link {
   private pauseMs = firstPauseMs;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private ended = false;
+  private dialing = false;
 
   constructor(toasts: Toasts) {
     this.toasts = toasts;
@@ -34,7 +35,9 @@ export class Link {
   }
 
   async dial(): Promise<void> {
+    if (this.dialing || this.client) return;
     clearTimeout(this.timer);
+    this.dialing = true;
     try {
       const client = await connect();
       client.onClose = () => this.lose();
@@ -46,6 +49,8 @@ export class Link {
       this.status = 'open';
     } catch {
       this.lose();
+    } finally {
+      this.dialing = false;
     }
   }
 

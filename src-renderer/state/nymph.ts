@@ -2,7 +2,7 @@
  * All of the window's state, built once in order and handed down by Svelte's context.
  */
 import { getContext, setContext } from 'svelte';
-import { onQuitAsked } from '../client/shell.ts';
+import { onFileOpened, onQuitAsked } from '../client/shell.ts';
 import { Imports } from './imports.svelte.ts';
 import { Link } from './link.svelte.ts';
 import { Machines } from './machines.svelte.ts';
@@ -27,6 +27,7 @@ export class Nymph {
 
   constructor() {
     onQuitAsked(() => (this.session.sheet = 'quit'));
+    onFileOpened((file) => this.imports.takeOpened(file));
   }
 }
 

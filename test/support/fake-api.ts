@@ -101,7 +101,7 @@ export class FakeApi implements Api {
       const banner = `\r\n\x1b[1mTiny Linux\x1b[0m on ${machine.name}, console ${n}\r\n\r\n`;
       this.say(machine, n, `${banner}\x1b[32m${machine.name}\x1b[0m:\x1b[34m~\x1b[0m# `);
     }
-    const started = data.machinesAt(Date.now())[1]!;
+    const started = data.machinesAt(Date.now())[0]!;
     const guest = { ...started.guest!, osName: 'Tiny Linux 1', hostname: machine.name };
     const startedMs = Date.now();
     return this.put(machine, {
@@ -402,7 +402,7 @@ export class FakeApi implements Api {
     'image.import': ({ source, name = 'image' }) =>
       this.job('image-import', `Import ${name}`, ['Reading', 'Copying', 'Checking'], () => {
         const report = 'grant' in source ? this.grants.get(source.grant) : undefined;
-        const image = { ...data.images(Date.now())[3]!, name, title: name, usedBy: [], report };
+        const image = { ...data.imported(Date.now()), name, title: name, usedBy: [], report };
         this.images.set(name, image);
         this.emit('image.changed', image);
         return name;

@@ -81,6 +81,11 @@ function alive(nowMs: number, minutes: number): Partial<MachineView> {
 }
 
 export function machinesAt(nowMs: number): MachineView[] {
+  return [...labAt(nowMs), ...othersAt(nowMs)];
+}
+
+/** Machines that run, wired up. */
+function labAt(nowMs: number): MachineView[] {
   const debian = {
     image: 'debian',
     guest: {
@@ -91,7 +96,6 @@ export function machinesAt(nowMs: number): MachineView[] {
     },
   };
   return [
-    machineOf({ name: 'tiny' }, nowMs),
     machineOf(
       {
         name: 'gateway',
@@ -134,6 +138,13 @@ export function machinesAt(nowMs: number): MachineView[] {
       { name: 'web-1', ...alive(nowMs, 58), nics: [nicOf(0, 'lab', '10.77.1.3')] },
       nowMs,
     ),
+  ];
+}
+
+/** Machines in every other state. */
+function othersAt(nowMs: number): MachineView[] {
+  return [
+    machineOf({ name: 'tiny' }, nowMs),
     machineOf(
       {
         name: 'web-2',
@@ -213,6 +224,10 @@ export function reportOf(some: Partial<ImageReport>): ImageReport {
 }
 
 export function images(nowMs: number): ImageView[] {
+  return [...madeHere(nowMs), imported(nowMs)];
+}
+
+function madeHere(nowMs: number): ImageView[] {
   return [
     {
       name: 'tiny',
@@ -259,36 +274,39 @@ export function images(nowMs: number): ImageView[] {
       realBytes: 0,
       usedBy: [],
     },
-    {
-      name: 'field-recorder',
-      origin: 'imported',
-      title: 'field-recorder',
-      description: 'Imported from field-recorder.qcow2.xz.',
-      engine: 'native',
-      architecture: 'x86_64',
-      virtualBytes: 8 * gib,
-      realBytes: 1.3 * gib,
-      createdMs: nowMs - 3_600_000,
-      usedBy: [],
-      report: reportOf({
-        layers: ['xz', 'qcow2'],
-        virtualBytes: 8 * gib,
-        partitionTable: 'gpt',
-        partitions: [
-          { index: 1, startByte: mib, sizeBytes: 128 * mib, type: 'EFI system', filesystem: 'vfat' },
-          { index: 2, startByte: 129 * mib, sizeBytes: 7.8 * gib, type: 'Linux', filesystem: 'ext4' },
-        ],
-        root: {
-          partition: 2,
-          filesystem: 'ext4',
-          osName: 'Ubuntu 24.04.3 LTS',
-          architecture: 'x86_64',
-          init: '/sbin/init',
-          hasSystemd: true,
-        },
-      }),
-    },
   ];
+}
+
+export function imported(nowMs: number): ImageView {
+  return {
+    name: 'field-recorder',
+    origin: 'imported',
+    title: 'field-recorder',
+    description: 'Imported from field-recorder.qcow2.xz.',
+    engine: 'native',
+    architecture: 'x86_64',
+    virtualBytes: 8 * gib,
+    realBytes: 1.3 * gib,
+    createdMs: nowMs - 3_600_000,
+    usedBy: [],
+    report: reportOf({
+      layers: ['xz', 'qcow2'],
+      virtualBytes: 8 * gib,
+      partitionTable: 'gpt',
+      partitions: [
+        { index: 1, startByte: mib, sizeBytes: 128 * mib, type: 'EFI system', filesystem: 'vfat' },
+        { index: 2, startByte: 129 * mib, sizeBytes: 7.8 * gib, type: 'Linux', filesystem: 'ext4' },
+      ],
+      root: {
+        partition: 2,
+        filesystem: 'ext4',
+        osName: 'Ubuntu 24.04.3 LTS',
+        architecture: 'x86_64',
+        init: '/sbin/init',
+        hasSystemd: true,
+      },
+    }),
+  };
 }
 
 export function kernels(): KernelView[] {
