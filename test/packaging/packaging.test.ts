@@ -114,7 +114,7 @@ suite('the packed files', () => {
     for (const { path, imports } of readHouse()) {
       if (!path.startsWith('src-main/') || path.startsWith('src-main/shells/setup/')) continue;
       for (const { specifier, path: target } of imports) {
-        if (target !== undefined || /^(node:|electron$)/.test(specifier)) continue;
+        if (target !== undefined || /^(node:|\.|electron$)/.test(specifier)) continue;
         used.add(specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/'));
       }
     }

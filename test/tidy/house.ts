@@ -110,7 +110,9 @@ function importsOf(path: string, script: string): Import[] {
 function resolved(from: string, specifier: string, line: number): Import {
   const bare = specifier.replace(/\?.*$/, '');
   if (bare.startsWith('.')) {
-    return { specifier, line, path: normalize(join(dirname(from), bare)) };
+    const path = normalize(join(dirname(from), bare));
+    // A program of npm's, named by its path, is a package too.
+    return path.startsWith('node_modules/') ? { specifier, line } : { specifier, line, path };
   }
   const alias = /^@(contract|rpc|base)\/(.+)$/.exec(bare);
   if (alias) return { specifier, line, path: `src-main/${alias[1]}/${alias[2]}` };

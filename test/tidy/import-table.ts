@@ -38,9 +38,10 @@ export const mainTable: Record<string, readonly string[]> = {
   ],
   // What several doors share: policy, no program.
   shells: ['base', 'contract'],
-  'shells/cli': [...behindDoors, 'shells'],
+  'shells/cli': [...behindDoors, 'machine', 'shells', 'shells/headless'],
   'shells/window': ['base', 'contract', 'shells'],
-  'shells/headless': [...behindDoors, 'shells'],
+  // The door that picks the engines; the others come through it.
+  'shells/headless': [...behindDoors, 'engines/uml', 'engines/riscv', 'shells'],
   'shells/electron': [...behindDoors, 'shells', 'shells/headless'],
   'shells/setup': [...behindDoors, 'shells', 'shells/headless', 'shells/window'],
 };

@@ -94,7 +94,7 @@ export function foreignPackages(house: Source[]): Fault[] {
     const room = mainRoom(path);
     if (room === undefined) continue;
     for (const { specifier, line, path: target } of imports) {
-      if (target !== undefined || specifier.startsWith('node:')) continue;
+      if (target !== undefined || /^(node:|\.)/.test(specifier)) continue;
       const name = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
       const row = packageTable[name];
       const owned = row?.rooms.some((owner) => room === owner || room.startsWith(`${owner}/`));

@@ -79,7 +79,8 @@ function showMain(): void {
   main = openWindow(preload);
   main.on('close', (event) => {
     // The last window takes the app with it, so the question comes while it can still show it.
-    if (quitAllowed || backend.aliveCount() === 0 || BrowserWindow.getAllWindows().length > 1) return;
+    const last = BrowserWindow.getAllWindows().length === 1;
+    if (quitAllowed || !last || backend.aliveCount() === 0) return;
     event.preventDefault();
     void askQuit();
   });

@@ -82,7 +82,8 @@ export function plainScript(text: string): string {
 
 /** A sandboxed preload must be CommonJS; ours imports Electron and exports nothing. */
 export function commonScript(script: string): string {
-  const common = script.replace(/^import (\{[^}]+\}) from 'electron';$/m, "const $1 = require('electron');");
+  const asked = /^import (\{[^}]+\}) from 'electron';$/m;
+  const common = script.replace(asked, "const $1 = require('electron');");
   if (/^(import|export)\b/m.test(common)) throw new Error('The preload may only import electron.');
   return common;
 }

@@ -44,7 +44,8 @@ export function electronStep(electron: string, bounds = patience): Step {
         await fetchRuntime(electron, scratch, bounds, report, signal);
       } finally {
         rmSync(scratch, { recursive: true, force: true });
-        if (!electronProgram(electron)) rmSync(join(electron, 'dist'), { recursive: true, force: true });
+        const half = join(electron, 'dist');
+        if (!electronProgram(electron)) rmSync(half, { recursive: true, force: true });
       }
       if (electronProgram(electron)) return;
       writeFileSync(tried, 'Remove this file to try again.\n');
@@ -86,6 +87,8 @@ async function fetchRuntime(
 
 function sizeOf(folders: string[]): number {
   let bytes = 0;
-  for (const file of filesUnder(folders)) bytes += statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  for (const file of filesUnder(folders)) {
+    bytes += statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  }
   return bytes;
 }

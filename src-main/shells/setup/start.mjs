@@ -36,7 +36,9 @@ let running;
 if (!installed()) await install();
 const node = join(modules, '.bin', onWindows ? 'node.cmd' : 'node');
 const main = join(root, 'src-main', 'shells', 'setup', 'main.ts');
-const status = await run(node, [main, ...process.argv.slice(2)]);
+// Blanking out types is Node's own and still announces itself as experimental.
+const quiet = '--disable-warning=ExperimentalWarning';
+const status = await run(node, [quiet, main, ...process.argv.slice(2)]);
 process.exit(status);
 
 /** The hash that the stamp holds when this lockfile is installed. */
