@@ -122,6 +122,9 @@ function encodeName(name: string): Uint8Array {
 /** Printable ASCII in lower case; anything else becomes a mark that no name of ours contains. */
 function asLabel(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) text += byte > 32 && byte < 127 && byte !== 46 ? String.fromCharCode(byte) : '?';
+  for (const byte of bytes) {
+    const plain = byte > 32 && byte < 127 && byte !== 46;
+    text += plain ? String.fromCharCode(byte) : '?';
+  }
   return text.toLowerCase();
 }

@@ -42,7 +42,11 @@ export function readIpv4(bytes: Uint8Array): Ipv4Packet | undefined {
 }
 
 /** Writes the header in front of a payload that is there already; returns the total length. */
-export function writeIpv4(bytes: Uint8Array, packet: Omit<Ipv4Packet, 'payload'>, size: number): number {
+export function writeIpv4(
+  bytes: Uint8Array,
+  packet: Omit<Ipv4Packet, 'payload'>,
+  size: number,
+): number {
   const totalBytes = ipv4HeaderBytes + size;
   bytes.fill(0, 0, ipv4HeaderBytes);
   bytes[0] = 0x45;

@@ -112,7 +112,8 @@ export class LeaseTable {
   }
 
   current(nowMs: number): Lease[] {
-    const leases = [...this.#byAddress.values()].filter((lease) => lease.bound && lease.endsMs > nowMs);
+    const all = [...this.#byAddress.values()];
+    const leases = all.filter((lease) => lease.bound && lease.endsMs > nowMs);
     return leases.sort((a, b) => a.address - b.address);
   }
 }

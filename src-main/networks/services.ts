@@ -355,7 +355,14 @@ export class LanServices {
     return start + size <= frameBytesMax ? this.#frame.subarray(start, start + size) : undefined;
   }
 
-  #sendUdp(port: number, mac: number, to: number, from: number, toPort: number, size: number): void {
+  #sendUdp(
+    port: number,
+    mac: number,
+    to: number,
+    from: number,
+    toPort: number,
+    size: number,
+  ): void {
     const bytes = this.#frame.subarray(ethernetHeaderBytes + ipv4HeaderBytes);
     const addresses = { source: this.address, destination: to };
     const total = writeUdp(bytes, addresses, { sourcePort: from, destinationPort: toPort }, size);

@@ -207,7 +207,8 @@ export class LanSwitch {
 }
 
 function read32(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  const high = (bytes[at]! << 24) | (bytes[at + 1]! << 16);
+  return (high | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
 /** 01-80-C2-00-00-0X: spoken between neighbours, never forwarded (802.1D table 7-10). */

@@ -4,7 +4,7 @@
  * the best of each, as other work on the host can only take away. Run it alone:
  * `node test/bench/lan.ts [--json] [--rounds N]`. Target: at least 0.4.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { close, socketpairSeqpacket } from '../../src-main/base/node/posix.ts';
 import { Lans } from '../../src-main/networks/node/lans.ts';
@@ -16,19 +16,32 @@ export interface LanBench {
   target: number;
   directMbits: number[];
   switchedMbits: number[];
+  /** Processor time per byte, direct ÷ switched: holds on a host that has other work as well. */
+  costRatio: number;
+}
+
+interface Run {
+  mbits: number;
+  /** Of both kernels and of this process, for the whole run, per Mbit/s reached. */
+  cpuPerMbit: number;
 }
 
 const macs = ['02:00:00:00:00:01', '02:00:00:00:00:02'] as const;
 
 export async function benchLan(rounds = 3, seconds = 4): Promise<LanBench> {
-  const direct: number[] = [];
-  const switched: number[] = [];
+  const direct: Run[] = [];
+  const switched: Run[] = [];
   for (let round = 0; round < rounds; round += 1) {
     direct.push(await measure(seconds, socketpairSeqpacket()));
     switched.push(await measureSwitched(seconds));
   }
-  const ratio = Math.max(...switched) / Math.max(...direct);
-  return { name: 'lan', ratio, target: 0.4, directMbits: direct, switchedMbits: switched };
+  const directMbits = direct.map((run) => run.mbits);
+  const switchedMbits = switched.map((run) => run.mbits);
+  const cheapest = (runs: Run[]): number => Math.min(...runs.map((run) => run.cpuPerMbit));
+  return {
+    name: 'lan', ratio: Math.max(...switchedMbits) / Math.max(...directMbits), target: 0.4,
+    directMbits, switchedMbits, costRatio: cheapest(direct) / cheapest(switched),
+  };
 }
 
 /** What keeps this from running here, or undefined. */
@@ -37,7 +50,7 @@ export function lanBenchObstacle(): string | undefined {
   return existsSync('/usr/bin/iperf3') ? undefined : 'iperf3 is not installed';
 }
 
-async function measureSwitched(seconds: number): Promise<number> {
+async function measureSwitched(seconds: number): Promise<Run> {
   const lans = new Lans();
   try {
     const services = { dhcp: false, dns: false };
@@ -56,7 +69,7 @@ async function measureSwitched(seconds: number): Promise<number> {
 }
 
 /** Mbit/s as the receiver counts them. Takes and closes both descriptors. */
-async function measure(seconds: number, ends: [number, number]): Promise<number> {
+async function measure(seconds: number, ends: [number, number]): Promise<Run> {
   const up = (host: number): string =>
     `ifconfig vec0 10.77.1.${host} netmask 255.255.255.0 up; mount -t hostfs -o / none /host; `
     + 'mount -t proc none /host/proc; mount -t tmpfs none /host/tmp';
@@ -70,11 +83,21 @@ async function measure(seconds: number, ends: [number, number]): Promise<number>
   close(ends[0]);
   close(ends[1]);
   try {
+    await client.said(/Connecting to host/);
+    const cpuMs = (): number => cpuOf(server.process.pid!) + cpuOf(client.process.pid!)
+      + (process.cpuUsage().user + process.cpuUsage().system) / 1000;
+    const beforeMs = cpuMs();
     const [, rate] = await client.said(/([\d.]+) Mbits\/sec\s+receiver[^]*FINISHED/);
-    return Number(rate);
+    return { mbits: Number(rate), cpuPerMbit: (cpuMs() - beforeMs) / Number(rate) };
   } finally {
     await Promise.all([server.kill(), client.kill()]);
   }
+}
+
+/** Milliseconds of processor time so far, at the usual 100 ticks a second. */
+function cpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -85,6 +108,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   } else {
     const result = await benchLan(at < 0 ? 3 : Number(process.argv[at + 1]));
     if (process.argv.includes('--json')) console.log(JSON.stringify(result));
-    else console.log(`LAN ÷ direct pair: ${result.ratio.toFixed(2)} (target ≥ ${result.target})`, result);
+    else console.log(`LAN ÷ direct pair: ${result.ratio.toFixed(2)} (at least 0.4)`, result);
   }
 }

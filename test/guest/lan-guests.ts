@@ -4,8 +4,8 @@
  * `await guest.said(/pattern/)`; always `await guest.kill()`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface GuestOptions {
@@ -29,7 +29,7 @@ export interface Guest {
 
 /** A kernel built here where there is one, else the distribution's; undefined without either. */
 export function kernelPath(): string | undefined {
-  const candidates = [process.env['NYMPH_TEST_KERNEL'], readyKernel(), '/usr/bin/linux.uml'];
+  const candidates = [process.env['NYMPH_TEST_KERNEL'], builtKernel(), '/usr/bin/linux.uml'];
   return candidates.find((path) => path !== undefined && path !== '' && existsSync(path));
 }
 
@@ -47,11 +47,13 @@ export function bootGuest(options: GuestOptions): Guest {
   });
   const argv = [
     `mem=${options.memoryMib ?? 64}M`, `initrd=${join(folder, 'initramfs')}`, 'con=null',
-    'con0=null,fd:1', 'console=tty0', 'quiet', `uml_dir=${folder}/`, `umid=${options.name}`, 'noreboot',
+    'con0=null,fd:1', 'console=tty0', 'quiet', `uml_dir=${folder}/`, `umid=${options.name}`,
+      'noreboot',
     'panic=-1', ...cards,
   ];
   const child = spawn(kernel, argv, {
-    stdio, cwd: folder, env: { HOME: folder, PATH: '/usr/bin:/bin', TMPDIR: '/dev/shm' }, detached: true,
+    stdio, cwd: folder, env: { HOME: folder, PATH: '/usr/bin:/bin', TMPDIR: '/dev/shm' },
+      detached: true,
   });
   return watch(child, folder, options.name);
 }
@@ -106,10 +108,12 @@ function watch(child: ChildProcess, folder: string, name: string): Guest {
   };
 }
 
-function readyKernel(): string | undefined {
-  const note = '/tmp/kernels/READY';
-  if (!existsSync(note)) return undefined;
-  return readFileSync(note, 'utf8').split(/\s+/).find((word) => word.startsWith('/') && existsSync(word));
+function builtKernel(): string | undefined {
+  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const folder = join(cache, 'nymph', 'kernels', 'installed');
+  if (!existsSync(folder)) return undefined;
+  const kernels = readdirSync(folder).map((id) => join(folder, id, 'linux'));
+  return kernels.find((path) => existsSync(path));
 }
 
 function initramfs(script: string): Buffer {
@@ -141,16 +145,10 @@ function padded(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);
 }
 
-/** A scratch folder for what a test wants to look at afterwards. */
-export function scratch(name: string): string {
-  const folder = join(tmpdir(), 'nymph-lan-scratch', name);
-  mkdirSync(folder, { recursive: true });
-  return folder;
-}
-
 /** Shell lines that bring vec0 up by DHCP and say `leased ADDRESS`. */
 export const udhcpc = [
-  `printf '%s\\n' '#!/bin/sh' '[ "$1" = bound ] || exit 0' 'ifconfig $interface $ip netmask $subnet'`
+  `printf '%s\\n' '#!/bin/sh' '[ "$1" = bound ] || exit 0'`
+    + ` 'ifconfig $interface $ip netmask $subnet'`
     + ` 'echo nameserver $dns > /etc/resolv.conf' 'echo leased $ip' > /etc/lease`,
   'chmod 755 /etc/lease',
   'ip link set vec0 up',

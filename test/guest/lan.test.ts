@@ -10,7 +10,8 @@ import { bootGuest, kernelPath, udhcpc, type Guest } from './lan-guests.ts';
 
 const skip = kernelPath() === undefined ? 'no User Mode Linux kernel is installed' : false;
 
-async function plugged(t: TestContext, lans: Lans, name: string, mac: string, script: string): Promise<Guest> {
+async function plugged(t: TestContext, lans: Lans, name: string, mac: string,
+  script: string): Promise<Guest> {
   const [near, far] = socketpairSeqpacket();
   await lans.attach({ lanId: 'l', portId: name, fd: far, machineName: name, mac });
   // Both ends live on in the kernel's process, so the pair outlives this one.
@@ -21,10 +22,12 @@ async function plugged(t: TestContext, lans: Lans, name: string, mac: string, sc
   return guest;
 }
 
-test('two guests lease addresses, find each other by name and ping', { skip, timeout: 120_000 }, async (t) => {
+test('two guests lease addresses, find each other by name and ping', { skip, timeout: 120_000 },
+  async (t) => {
   const lans = new Lans();
   t.after(() => lans.close());
-  await lans.createLan({ id: 'l', name: 'lab', subnet: '10.77.9.0/24', services: { dhcp: true, dns: true } });
+  await lans.createLan({ id: 'l', name: 'lab', subnet: '10.77.9.0/24', services: { dhcp: true,
+    dns: true } });
   const serve = `${udhcpc}; echo bravo is up; read line < /dev/zero`;
   const bravo = await plugged(t, lans, 'bravo', '02:00:00:00:00:0b', serve);
   await bravo.said(/leased 10\.77\.9\.\d+/);

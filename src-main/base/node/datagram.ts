@@ -113,7 +113,11 @@ export class DatagramServer {
   }
 
   /** Listens on a socket path (at most 107 bytes) until `close`; a stale socket is replaced. */
-  static open(path: string, onMessage: OnMessage, options: { pollMs?: number } = {}): DatagramServer {
+  static open(
+    path: string,
+    onMessage: OnMessage,
+    options: { pollMs?: number } = {},
+  ): DatagramServer {
     return new DatagramServer(path, openSocket(path), options.pollMs ?? 50, onMessage);
   }
 

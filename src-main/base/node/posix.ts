@@ -163,7 +163,8 @@ function rawSyscall(number: number, a: number, b: number, c: number): number {
 
 function tryLoadKoffi(): Koffi | Refusal {
   if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
-    return new Refusal('unavailable', `Direct system calls are not available on ${platform} ${arch}.`);
+    const host = `${platform} ${arch}`;
+    return new Refusal('unavailable', `Direct system calls are not available on ${host}.`);
   }
   try {
     // By require, so that a missing native part is a refusal here and not a failed import there.

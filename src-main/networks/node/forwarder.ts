@@ -17,7 +17,9 @@ import { FrameRing } from '../frame-ring.ts';
 import { LanServices, type ServicesParts, type Station } from '../services.ts';
 import { drop, flood, hostPort, LanSwitch, portsMax } from '../switch.ts';
 import { failed, Poll, readable, writable } from './poll.ts';
-import { addressOf, type Arena, batchMax, makeArena, ReceiveVector, SendVector } from './vectors.ts';
+import {
+  addressOf, type Arena, batchMax, makeArena, ReceiveVector, SendVector,
+} from './vectors.ts';
 
 export const graceMs = 30;
 const ringBytes = 512 * 1024;

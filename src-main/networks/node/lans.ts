@@ -147,7 +147,8 @@ export class Lans {
       throw new Refusal('exists', 'That network card is connected already.');
     }
     const mac = parseMac(options.mac);
-    const port = freeNumber(portsMax, 1, [...this.#ports.values()].map((other) => other.config.port));
+    const taken = [...this.#ports.values()].map((other) => other.config.port);
+    const port = freeNumber(portsMax, 1, taken);
     if (port === undefined) throw new Refusal('no-space', 'All ports of the switch are taken.');
     const config: PortConfig = {
       port,
@@ -392,5 +393,6 @@ function freeNumber(limit: number, first: number, taken: readonly number[]): num
 }
 
 function duplicate(fd: number): number {
-  return checked('fcntl', libc('int fcntl(int fd, int command, long argument)')(fd, fDupfdCloexec, 0));
+  const call = libc('int fcntl(int fd, int command, long argument)');
+  return checked('fcntl', call(fd, fDupfdCloexec, 0));
 }

@@ -22,7 +22,8 @@ const eventWords = arch === 'x64' ? 3 : 4;
 const dataWord = arch === 'x64' ? 1 : 2;
 
 export function openEventfd(): number {
-  return checked('eventfd', libc('int eventfd(uint32_t initial, int flags)')(0, cloexec | nonblock));
+  const call = libc('int eventfd(uint32_t initial, int flags)');
+  return checked('eventfd', call(0, cloexec | nonblock));
 }
 
 export function wake(eventfd: number): void {

@@ -2,7 +2,8 @@
 import {
   broadcastMac, formatMac, read16, read32, write16, write32, write48, writeEthernet,
 } from '../../../src-main/networks/ethernet.ts';
-import { formatAddress, readIpv4, readUdp, writeIpv4, writeUdp } from '../../../src-main/networks/ipv4.ts';
+import { formatAddress, readIpv4, readUdp, writeIpv4,
+  writeUdp } from '../../../src-main/networks/ipv4.ts';
 
 export const macNumber = (n: number): number => 0x0200 * 2 ** 32 + n;
 export const macOf = (n: number): string => formatMac(macNumber(n));
@@ -51,7 +52,8 @@ export interface DhcpReply {
 
 /** A DHCP client of one machine, as far as messages go. */
 export function dhcpClient(n: number, hostName?: string) {
-  const message = (type: number, options: [number, Uint8Array][], clientAddress = 0): Uint8Array => {
+  const message = (type: number, options: [number, Uint8Array][],
+    clientAddress = 0): Uint8Array => {
     const bytes = new Uint8Array(300);
     bytes.set([1, 1, 6, 0, 0, 0, 0, n]);
     write32(bytes, 12, clientAddress);
@@ -66,7 +68,8 @@ export function dhcpClient(n: number, hostName?: string) {
     }
     bytes[at] = 255;
     return udpFrame(bytes, {
-      source: macNumber(n), from: clientAddress, to: 0xffffffff, sourcePort: 68, destinationPort: 67,
+      source: macNumber(n), from: clientAddress, to: 0xffffffff, sourcePort: 68,
+        destinationPort: 67,
     });
   };
   const number = (value: number): Uint8Array => {
@@ -77,7 +80,9 @@ export function dhcpClient(n: number, hostName?: string) {
   return {
     discover: (wanted?: number) => message(1, wanted === undefined ? [] : [[50, number(wanted)]]),
     request: (address: number, server?: number) =>
-      message(3, [[50, number(address)], ...(server === undefined ? [] : [[54, number(server)] as [number, Uint8Array]])]),
+      message(3, server === undefined
+        ? [[50, number(address)]]
+        : [[50, number(address)], [54, number(server)]]),
     renew: (address: number) => message(3, [], address),
     decline: (address: number) => message(4, [[50, number(address)]]),
     release: (address: number) => message(7, [], address),
@@ -95,7 +100,8 @@ export function dhcpClient(n: number, hostName?: string) {
 }
 
 export function dnsQuery(name: string, type: number, id = 7): Uint8Array {
-  const labels = name.split('.').flatMap((label) => [label.length, ...new TextEncoder().encode(label)]);
+  const encoder = new TextEncoder();
+  const labels = name.split('.').flatMap((label) => [label.length, ...encoder.encode(label)]);
   const bytes = Uint8Array.from([0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...labels, 0, 0, 0, 0, 1]);
   write16(bytes, bytes.length - 4, type);
   return bytes;
@@ -110,7 +116,8 @@ export function dnsReply(bytes: Uint8Array, question: Uint8Array) {
     records.push({ type: read16(bytes, at + 2), value: bytes.slice(at + 12, at + 12 + size) });
     at += 12 + size;
   }
-  return { id: read16(bytes, 0), code: bytes[3]! & 15, authoritative: (bytes[2]! & 4) !== 0, records };
+  return { id: read16(bytes, 0), code: bytes[3]! & 15, authoritative: (bytes[2]! & 4) !== 0,
+    records };
 }
 
 /** A small seeded generator (mulberry32), so that a failing input can be made again. */

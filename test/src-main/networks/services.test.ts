@@ -10,8 +10,10 @@ import { broadcastMac, readEthernet, writeEthernet } from '../../../src-main/net
 import {
   checksum, formatAddress, parseAddress, readIpv4, writeIpv4,
 } from '../../../src-main/networks/ipv4.ts';
-import { asLabel, LanServices, leaseMs, repliesPerSecondMax } from '../../../src-main/networks/services.ts';
-import { dhcpClient, dnsQuery, dnsReply, macNumber, seeded, udpFrame, udpPayload } from './frames.ts';
+import { asLabel, LanServices, leaseMs,
+  repliesPerSecondMax } from '../../../src-main/networks/services.ts';
+import { dhcpClient, dnsQuery, dnsReply, macNumber, seeded, udpFrame,
+  udpPayload } from './frames.ts';
 
 const gateway = parseAddress('10.77.3.1');
 const hostMac = 0x024e0a4d0301;
@@ -63,7 +65,8 @@ function arpFrame(n: number, shown: number, target: number): Uint8Array {
   const frame = new Uint8Array(14 + arpBytes);
   writeEthernet(frame, { destination: broadcastMac, source: macNumber(n), type: 0x0806 });
   writeArp(frame.subarray(14), {
-    operation: 1, senderMac: macNumber(n), senderAddress: shown, targetMac: 0, targetAddress: target,
+    operation: 1, senderMac: macNumber(n), senderAddress: shown, targetMac: 0,
+      targetAddress: target,
   });
   return frame;
 }
@@ -84,10 +87,12 @@ test('the gateway answers ping, with the same bytes', () => {
   echo.set([sum >>> 8, sum & 255], 2);
   const frame = new Uint8Array(34 + echo.length);
   writeEthernet(frame, { destination: hostMac, source: macNumber(1), type: 0x0800 });
-  writeIpv4(frame.subarray(14), { source: gateway + 9, destination: gateway, protocol: 1 }, echo.length);
+  writeIpv4(frame.subarray(14), { source: gateway + 9, destination: gateway, protocol: 1 },
+    echo.length);
   frame.set(echo, 34);
   const packet = readIpv4(lan.give(frame, 1)!.subarray(14))!;
-  assert.deepEqual([packet.source, packet.destination, packet.payload[0]], [gateway, gateway + 9, 0]);
+  assert.deepEqual([packet.source, packet.destination, packet.payload[0]], [gateway, gateway + 9,
+    0]);
   assert.equal(checksum(packet.payload), 0);
   assert.deepEqual(packet.payload.subarray(4), echo.subarray(4));
 });
@@ -124,7 +129,8 @@ test('two machines never get one address, and asking for another’s is refused'
   const address = lan.join(1);
   assert.notEqual(lan.join(2), address);
   assert.equal(dhcpClient(2).read(lan.give(dhcpClient(2).request(address), 2)!).type, 6);
-  assert.equal(dhcpClient(2).read(lan.give(dhcpClient(2).request(parseAddress('192.168.1.5')), 2)!).type, 6);
+  assert.equal(dhcpClient(2).read(lan.give(dhcpClient(2).request(parseAddress('192.168.1.5')),
+    2)!).type, 6);
 });
 
 test('a released or expired address may go to others, a declined one rests', () => {
@@ -206,7 +212,8 @@ test('services that are switched off are silent', () => {
   assert.equal(lan.give(dhcpClient(1).discover(), 1), undefined);
   // A DNS question gets "port unreachable", so that the asker need not wait.
   const frame = udpFrame(dnsQuery('x', 1), {
-    destination: hostMac, source: macNumber(1), from: gateway + 9, to: gateway, sourcePort: 1, destinationPort: 53,
+    destination: hostMac, source: macNumber(1), from: gateway + 9, to: gateway, sourcePort: 1,
+      destinationPort: 53,
   });
   const packet = readIpv4(lan.give(frame, 1)!.subarray(14))!;
   assert.deepEqual([packet.protocol, packet.payload[0], packet.payload[1]], [1, 3, 3]);
@@ -235,7 +242,8 @@ test('a question with a pointer, a cut name or two questions is a format error',
   for (let size = 12; size < good.length; size += 1) {
     assert.equal(readQuery(good.subarray(0, size))!.failure, 1, `${size}`);
   }
-  assert.equal(readQuery(Uint8Array.from([...good.subarray(0, 12), 0xc0, 12, 0, 1, 0, 1]))!.failure, 1);
+  assert.equal(readQuery(Uint8Array.from([...good.subarray(0, 12), 0xc0, 12, 0, 1, 0,
+    1]))!.failure, 1);
   assert.equal(readQuery(Uint8Array.from(good, (byte, at) => (at === 5 ? 2 : byte)))!.failure, 1);
   assert.equal(readQuery(Uint8Array.from(good, (byte, at) => (at === 2 ? 0x80 : byte))), undefined);
 });
@@ -245,10 +253,12 @@ test('mutated frames never throw, and a reply never leaves its frame', () => {
   const random = seeded(seed);
   const lan = lanOf({ 1: 'alpha' });
   const templates = [
-    arpFrame(1, gateway + 20, gateway), dhcpClient(1, 'host').discover(), dhcpClient(1).request(gateway + 20),
+    arpFrame(1, gateway + 20, gateway), dhcpClient(1, 'host').discover(),
+      dhcpClient(1).request(gateway + 20),
     dhcpClient(1).release(gateway + 20), dhcpClient(1).inform(gateway + 20),
     udpFrame(dnsQuery('alpha.lan', 1), {
-      destination: hostMac, source: macNumber(1), from: gateway + 9, to: gateway, sourcePort: 1, destinationPort: 53,
+      destination: hostMac, source: macNumber(1), from: gateway + 9, to: gateway, sourcePort: 1,
+        destinationPort: 53,
     }),
   ];
   for (let round = 0; round < 60_000; round += 1) {

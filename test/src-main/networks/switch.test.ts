@@ -1,7 +1,8 @@
 /** Goal: the switch learns, forgets and floods as 802.1D says, whatever frames it is given. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { drop, filter, flood, hostPort, LanSwitch, portsMax } from '../../../src-main/networks/switch.ts';
+import { drop, filter, flood, hostPort, LanSwitch,
+  portsMax } from '../../../src-main/networks/switch.ts';
 import { write48 } from '../../../src-main/networks/ethernet.ts';
 import { frameOf, macNumber, seeded } from './frames.ts';
 
@@ -62,7 +63,8 @@ test('what was behind a port that left is forgotten', () => {
 test('groups and broadcasts are flooded, talk between neighbours is not', () => {
   const lan = switchOf(2);
   for (const [group, answer] of [
-    [0xffffffffffff, flood], [0x01005e000001, flood], [0x0180c2000000, filter], [0x0180c200000f, filter],
+    [0xffffffffffff, flood], [0x01005e000001, flood], [0x0180c2000000, filter], [0x0180c200000f,
+      filter],
     [0x0180c2000010, flood],
   ] as const) {
     assert.equal(lan.route(withMacs(group, macNumber(1)), 0, 60, 1), answer, group.toString(16));
@@ -82,7 +84,8 @@ test('a sender that cannot be is dropped and never learned', () => {
 test('frames that are too short or too long are dropped', () => {
   const lan = switchOf(1);
   const bytes = new Uint8Array(70_000).fill(2);
-  for (const [length, dropped] of [[0, true], [13, true], [14, false], [65550, false], [65551, true]] as const) {
+  for (const [length, dropped] of [[0, true], [13, true], [14, false], [65550, false], [65551,
+    true]] as const) {
     assert.equal(lan.route(bytes, 0, length, 1) === drop, dropped, `${length}`);
   }
 });
@@ -112,7 +115,9 @@ test('any bytes of any length give an answer in range', () => {
   const lan = switchOf(8);
   const bytes = new Uint8Array(4096);
   for (let round = 0; round < 50_000; round += 1) {
-    for (let at = 0; at < 14; at += 1) bytes[at + (round % 64)] = random() * (random() < 0.5 ? 4 : 256);
+    for (let at = 0; at < 14; at += 1) {
+      bytes[at + (round % 64)] = random() * (random() < 0.5 ? 4 : 256);
+    }
     if (round % 100 === 0) lan.tick(round * 100);
     const to = lan.route(bytes, round % 64, Math.floor(random() * 70_000), 1 + (round % 8));
     assert.ok(to >= drop && to < portsMax, `seed ${seed} round ${round}`);

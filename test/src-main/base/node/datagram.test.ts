@@ -30,7 +30,8 @@ test('a request collects replies until the last one', async (t) => {
   const peer = open(t, DatagramClient.open());
   open(t, DatagramServer.open(join(folder, 'server'), (message) => {
     for (const part of ['a', 'b', 'c']) {
-      void peer.request(clientPath, bytes(text(message) + part), { timeoutMs: 0, onReply: () => true })
+      void peer.request(clientPath, bytes(text(message) + part), { timeoutMs: 0,
+        onReply: () => true })
         .catch(() => undefined);
     }
   }, { pollMs: 1 }));
@@ -48,8 +49,10 @@ test('a silent peer is a timeout, a missing one unavailable', async (t) => {
   open(t, DatagramServer.open(join(folder, 'silent'), () => undefined));
   const client = open(t, DatagramClient.open());
   const options = { timeoutMs: 20, onReply: () => true };
-  await assert.rejects(client.request(join(folder, 'silent'), bytes('x'), options), hasCode('timeout'));
-  await assert.rejects(client.request(join(folder, 'none'), bytes('x'), options), hasCode('unavailable'));
+  await assert.rejects(client.request(join(folder, 'silent'), bytes('x'), options),
+    hasCode('timeout'));
+  await assert.rejects(client.request(join(folder, 'none'), bytes('x'), options),
+    hasCode('unavailable'));
 });
 
 test('a request can be taken back', async (t) => {
@@ -71,9 +74,11 @@ test('a path longer than a socket name is reached through its folder', async (t)
   const client = open(t, DatagramClient.open());
   const options = { timeoutMs: 20, onReply: () => true };
   // Nobody can bind there, so being told so is the proof that the name was accepted.
-  await assert.rejects(client.request(join(deep, 'none'), bytes('x'), options), hasCode('unavailable'));
+  await assert.rejects(client.request(join(deep, 'none'), bytes('x'), options),
+    hasCode('unavailable'));
 });
 
 test('a server path that is too long is refused', () => {
-  assert.throws(() => DatagramServer.open(`/tmp/${'x'.repeat(120)}`, () => undefined), hasCode('usage'));
+  assert.throws(() => DatagramServer.open(`/tmp/${'x'.repeat(120)}`, () => undefined),
+    hasCode('usage'));
 });

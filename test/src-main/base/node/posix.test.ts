@@ -34,7 +34,8 @@ test('mkfifo makes a pipe of that mode, and says EEXIST the second time', (t) =>
   assert.throws(() => mkfifo(join(folder, 'pipe'), 0o600), hasCode('EEXIST'));
 });
 
-for (const [name, make] of [['seqpacket', socketpairSeqpacket], ['datagram', socketpairDatagram]] as const) {
+for (const [name, make] of [['seqpacket', socketpairSeqpacket], ['datagram',
+  socketpairDatagram]] as const) {
   test(`a ${name} pair keeps message boundaries, does not block and is closed on exec`, () => {
     const [near, far] = make();
     for (const fd of [near, far]) {

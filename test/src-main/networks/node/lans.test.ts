@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
-import { close, errnoName, libc, socketpairSeqpacket } from '../../../../src-main/base/node/posix.ts';
+import { close, errnoName, libc,
+  socketpairSeqpacket } from '../../../../src-main/base/node/posix.ts';
 import { Refusal } from '../../../../src-main/base/refusal.ts';
 import { Lans, type LansListeners } from '../../../../src-main/networks/node/lans.ts';
 import { dhcpClient, frameOf, macOf } from '../frames.ts';
@@ -24,10 +25,12 @@ function open(t: TestContext, listeners: LansListeners = {}): Lans {
   return lans;
 }
 
-async function plug(t: TestContext, lans: Lans, n: number, options: { up?: boolean } = {}): Promise<number> {
+async function plug(t: TestContext, lans: Lans, n: number,
+  options: { up?: boolean } = {}): Promise<number> {
   const [near, far] = socketpairSeqpacket();
   t.after(() => close(near));
-  await lans.attach({ lanId: 'l', portId: `p${n}`, fd: far, machineName: `machine ${n}`, mac: macOf(n), ...options });
+  await lans.attach({ lanId: 'l', portId: `p${n}`, fd: far, machineName: `machine ${n}`,
+    mac: macOf(n), ...options });
   close(far);
   return near;
 }
@@ -178,8 +181,10 @@ test('what cannot be is refused and changes nothing', async (t) => {
   const lans = open(t);
   await lan(lans);
   await assert.rejects(lan(lans), hasCode('exists'));
-  for (const subnet of ['10.0.0.0', '10.0.0.1/24', '0.0.0.0/24', '127.0.0.0/24', 'x/24', '224.0.0.0/24']) {
-    await assert.rejects(lans.createLan({ id: 'x', name: 'x', subnet, services: { dhcp: true, dns: true } }), hasCode('usage'));
+  for (const subnet of ['10.0.0.0', '10.0.0.1/24', '0.0.0.0/24', '127.0.0.0/24', 'x/24',
+    '224.0.0.0/24']) {
+    await assert.rejects(lans.createLan({ id: 'x', name: 'x', subnet, services: { dhcp: true,
+      dns: true } }), hasCode('usage'));
   }
   const near = await plug(t, lans, 1);
   const again = { lanId: 'l', portId: 'p1', fd: near, machineName: 'm', mac: macOf(1) };
