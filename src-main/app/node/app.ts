@@ -26,6 +26,7 @@ import { LanHouse } from './lan-house.ts';
 import { MachineStore } from './machine-store.ts';
 import { Machines } from './machines.ts';
 import { nymphPaths, type Paths } from './paths.ts';
+import { canBuildKernel } from './prepare.ts';
 import { availableMemoryBytes, Planner, type Confinement } from './planner.ts';
 import { StatsWatch } from './stats-watch.ts';
 import { Uploads } from './uploads.ts';
@@ -37,6 +38,8 @@ export interface AppOptions {
   /** The engines of this door, chosen by the shell that opens it. */
   readonly engines: readonly Engine[];
   readonly confinement: Confinement;
+  /** Builds the vkernel as a job when it is missing and can be built. */
+  readonly buildKernels: boolean;
   /** Called when the server is to end; machines are left or stopped by then. */
   readonly onQuit: () => void;
 }
@@ -114,6 +117,7 @@ export class App {
     await app.lans.open();
     await app.machines.open();
     await app.firstTime();
+    if (options.buildKernels && canBuildKernel()) void app.buildMissingKernels();
     app.networkTimer = setInterval(() => app.announceBusyNetworks(), 1000).unref();
     return app;
   }
@@ -208,6 +212,15 @@ export class App {
         networks: [],
         tags: [],
       });
+    }
+  }
+
+  /** Until it is there the packaged kernel serves; both flavours, one after the other. */
+  private async buildMissingKernels(): Promise<void> {
+    for (const flavour of ['up', 'smp'] as const) {
+      if (this.kernels.list().some((kernel) => kernel.flavour === flavour)) continue;
+      const { state } = await this.jobs.wait(this.kernels.build(flavour).id);
+      if (state !== 'done') return;
     }
   }
 

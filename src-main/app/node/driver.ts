@@ -51,6 +51,8 @@ export class Driver {
   private tail: Promise<unknown> = Promise.resolve();
   private asked = false;
   private startedAtMs = 0;
+  /** What the agent said of a boot that failed. */
+  private trouble?: string;
 
   constructor(name: string, around: Surroundings) {
     this.name = name;
@@ -113,6 +115,7 @@ export class Driver {
       this.reason = undefined;
       this.lastLines = undefined;
       this.asked = false;
+      this.trouble = undefined;
       this.apply({ type: 'started' });
       for (const hub of this.consoles.hubs) hub.note(`${this.name} started`);
       try {
@@ -318,7 +321,7 @@ export class Driver {
     void running.exited.then((report) => {
       if (this.running !== running) return;
       const ending = explainExit(report, this.asked, this.consoles.hubs[0]?.lastLines(60) ?? []);
-      this.ended(ending);
+      this.ended(ending.clean || !this.trouble ? ending : { clean: false, reason: this.trouble });
     });
   }
 
@@ -345,6 +348,10 @@ export class Driver {
         if (!this.apply({ type: 'userland' })) this.tell();
       },
       onChange: () => this.tell(),
+      onTrouble: (sentence) => {
+        this.trouble = sentence;
+        this.note(sentence);
+      },
     });
   }
 

@@ -86,7 +86,8 @@ export function buildBootRamdisk(paths: Paths): Promise<string> {
   return ramdisk;
 }
 
-function builtDirectory(paths: Paths): string {
+/** Boot ramdisks and built images, keyed by content: may be deleted at any time. */
+export function builtDirectory(paths: Paths): string {
   return join(paths.cache, 'built');
 }
 

@@ -60,7 +60,7 @@ export class StatsWatch {
     for (const id of this.history.keys()) {
       if (!this.machine(id)) this.history.delete(id);
     }
-    for (const id of watched) this.machine(id)?.guest?.watchStats(true);
+    for (const id of watched) this.machine(id)?.guest?.watchStats();
   }
 
   private look(): void {
@@ -84,7 +84,7 @@ export class StatsWatch {
       this.counters.delete(id);
       return undefined;
     }
-    driver.guest?.watchStats(true);
+    driver.guest?.watchStats();
     const guest = driver.guest?.stats;
     const { rxBytes: rx, txBytes: tx } = this.lans.traffic(driver);
     const now: Counters = {

@@ -76,7 +76,7 @@ function viewDisks(driver: Driver, sources: ViewSources): DiskView[] {
 function viewNics(driver: Driver, sources: ViewSources): NicView[] {
   return driver.spec!.nics.map((nic) => {
     const leased = sources.lans.addressOf(nic.network, nic.mac);
-    const reported = driver.guest?.addressesOf(nic.mac) ?? [];
+    const reported = driver.guest?.cardAddresses(nic.slot) ?? [];
     const addresses = [...new Set([...(leased ? [leased] : []), ...reported])];
     return {
       id: nic.id,

@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly home?: string;
   /** Loopback port for browsers; any free one when absent. */
   readonly port?: number;
+  /** Builds the vkernel in the background when it is missing; on unless switched off. */
+  readonly buildKernels?: boolean;
   readonly onQuit?: () => void;
 }
 
@@ -46,6 +48,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     version: packageVersion(),
     engines: [new UmlEngine(clock.nowMs)],
     confinement: await probeConfinement(),
+    buildKernels: options.buildKernels ?? true,
     onQuit: () => void ending?.().then(() => options.onQuit?.()),
   });
   const token = randomBytes(24).toString('base64url');

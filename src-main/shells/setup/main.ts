@@ -4,9 +4,8 @@
  * never half-done afterwards. Progress goes to stderr.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { prepareSteps } from '../../app/node/prepare.ts';
 import { asRefusal } from '../../base/refusal.ts';
 import { exitCodes } from '../../contract/errors.ts';
 import { aptStep, runCommand } from './apt.ts';
@@ -52,21 +51,11 @@ async function main(words: Words): Promise<number> {
   const steps: Step[] = [aptStep(packagesOf(groups), world), rendererStep()];
   if (program) steps.push(mainStep());
   await runSteps(steps, printer, signal);
-  await runSteps(await ownSteps(), printer, signal);
+  await runSteps(prepareSteps({ kernels: tests }), printer, signal);
   if (words.then) return runThen(words.then, words.rest);
   const { openApp } = await import('./open.ts');
   const { port, rest: bundles } = words;
   return openApp({ electron: program, display, port, bundles, printer, signal });
-}
-
-/** The kernel and Tiny Linux. */
-async function ownSteps(): Promise<readonly Step[]> {
-  const file = join(root, 'src-main', 'app', 'node', 'prepare.ts');
-  if (!existsSync(file)) return [];
-  const { prepareSteps } = (await import(pathToFileURL(file).href)) as {
-    prepareSteps(): readonly Step[];
-  };
-  return prepareSteps();
 }
 
 function hasDisplay(): boolean {

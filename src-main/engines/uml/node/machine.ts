@@ -97,8 +97,8 @@ export class UmlMachine implements RunningMachine {
     await this.mconsole.request(`remove vec${slot}`);
   }
 
-  async plugDisk(index: number, disk: PlannedDisk): Promise<void> {
-    await this.mconsole.request(`config ${diskArgument(index, disk)}`);
+  async plugDisk(disk: PlannedDisk): Promise<void> {
+    await this.mconsole.request(`config ${diskArgument(disk)}`);
   }
 
   async unplugDisk(index: number): Promise<void> {

@@ -114,6 +114,7 @@ async function typeInto(stream: ByteStream<null>): Promise<void> {
         if (detach > 0) stream.write(new Uint8Array(bytes.subarray(0, detach)));
         resolve();
       });
+      stdin.on('end', () => resolve());
       stream.result.then(() => resolve(), (refusal: Refusal) => reject(refusal));
     });
     stream.cancel();

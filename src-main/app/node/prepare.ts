@@ -1,0 +1,67 @@
+/**
+ * What the set-up makes before the app opens, each only when it is missing: the boot ramdisk and
+ * Tiny Linux (moments), and, where it cannot wait, the vkernel in both flavours (minutes). For the
+ * app itself the kernel is not waited for: it is built as a job while the packaged one serves.
+ */
+import { readdir } from 'node:fs/promises';
+import { missingBuildPackages, buildKernel } from '../../kernels/node/build.ts';
+import { openKernelLibrary } from '../../kernels/node/library.ts';
+import { recipeOf } from '../../kernels/recipe.ts';
+import { buildTiny } from '../../images/node/tiny.ts';
+import { buildBootRamdisk, builtDirectory } from './image-makers.ts';
+import { nymphPaths } from './paths.ts';
+
+export interface PrepareStep {
+  readonly title: string;
+  needed(): Promise<boolean>;
+  run(
+    report: (fraction: number | undefined, text: string) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
+}
+
+/** `kernels`: wait for the vkernel too, as the tests and the bench must. */
+export function prepareSteps(wanted: { kernels: boolean }): PrepareStep[] {
+  return [
+    { title: 'Tiny Linux', needed: tinyMissing, run: makeTiny },
+    ...(wanted.kernels ? [kernelStep('up'), kernelStep('smp')] : []),
+  ];
+}
+
+/** Both are found again by their content in a few milliseconds, but not before they are made. */
+async function tinyMissing(): Promise<boolean> {
+  const made = await readdir(builtDirectory(nymphPaths())).catch((): string[] => []);
+  return !made.some((name) => name.startsWith('tiny-')) || !made.some((name) => name.startsWith('boot-'));
+}
+
+async function makeTiny(report: (fraction: undefined, text: string) => void): Promise<void> {
+  const paths = nymphPaths();
+  report(undefined, 'the boot program');
+  await buildBootRamdisk(paths);
+  report(undefined, 'the image');
+  await buildTiny({ cache: builtDirectory(paths) });
+}
+
+function kernelStep(flavour: 'up' | 'smp'): PrepareStep {
+  const cacheDirectory = nymphPaths().kernels;
+  return {
+    title: flavour === 'up' ? 'The vkernel' : 'The vkernel for several processors',
+    needed: async () => {
+      const library = openKernelLibrary({ cacheDirectory });
+      return (await library.findBuilt(recipeOf(flavour))) === undefined;
+    },
+    run: async (report, signal) => {
+      await buildKernel({
+        cacheDirectory,
+        flavour,
+        signal,
+        onProgress: ({ fraction, step }) => report(fraction, step),
+      });
+    },
+  };
+}
+
+/** Whether a build of the vkernel can be begun here without asking anybody for anything. */
+export function canBuildKernel(): boolean {
+  return process.platform === 'linux' && process.arch === 'x64' && missingBuildPackages().length === 0;
+}
