@@ -29,6 +29,7 @@ static u64 stats_next_ms;
 static struct { int pid; u16 token; u8 done; u32 error; } syncs[MAX_SYNCS];
 static struct { char path[32]; int fd; } windows[MAX_WINDOWS];
 static u8 lost_to_report;
+static u32 taken_said;
 static char trouble[256];
 
 long guest_root(void) {
@@ -60,8 +61,9 @@ static void hello(u32 nonce, int started) {
   struct new_utsname names;
   char comm[64], body[512];
   struct text text = {body, 0, sizeof body};
-  u8 head[8] = {PROTOCOL_VERSION, 0, (u8)(place.booted ? 1 : 0), (u8)started};
+  u8 head[12] = {PROTOCOL_VERSION, 0, (u8)(place.booted ? 1 : 0), (u8)started};
   put32(head + 4, nonce);
+  put32(head + 8, line_taken());
   memset(&names, 0, sizeof names);
   sys1(__NR_uname, &names);
   long got = read_file(place.proc, "1/comm", comm, sizeof comm);
@@ -71,7 +73,7 @@ static void hello(u32 nonce, int started) {
     text_add(&text, words[i]);
     text.used++; /* keep the NUL that ends it */
   }
-  line_send(GUEST_HELLO, 0, head, 8, body, text.used);
+  line_send(GUEST_HELLO, 0, head, 12, body, text.used);
 }
 
 /* Remembers an open descriptor: a terminal nobody has open forgets its size. */
@@ -196,9 +198,11 @@ void on_frame(u8 type, u16 session, const u8 *at, size count) {
   switch (type) {
     case HOST_HELLO:
       if (count < 4) return;
+      line_forget_hello(get32(at) != owner);
       if (get32(at) != owner) { /* another host, or one that lost its thread: start clean */
         sessions_hang_up();
         stats_every_ms = 0;
+        taken_said = 0;
       }
       owner = get32(at);
       lost_to_report = 0;
@@ -252,6 +256,12 @@ static void report(void) {
   if (lost_to_report && line_room(0)) {
     lost_to_report = 0;
     line_send(GUEST_LOST, 0, NULL, 0, NULL, 0);
+  }
+  if (line_taken() - taken_said >= TAKEN_EVERY && line_room(4)) {
+    u8 taken[4];
+    taken_said = line_taken();
+    put32(taken, taken_said);
+    line_send(GUEST_TAKEN, 0, taken, 4, NULL, 0);
   }
   if (trouble[0] && line_room(sizeof trouble)) {
     line_send(GUEST_TROUBLE, 0, trouble, length(trouble), NULL, 0);

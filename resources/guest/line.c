@@ -14,6 +14,8 @@ static u8 in_frame[HEAD + MAX_PAYLOAD + TAIL];
 static size in_used;
 static int in_escape, in_spoilt, in_joined;
 static u16 in_sequence, out_sequence;
+static u32 in_total, in_frame_raw;
+static u16 in_sequence_before;
 static u8 out_queue[OUT_ROOM];
 static size out_start, out_end;
 static u32 crc_table[256];
@@ -39,6 +41,15 @@ void line_open(int in, int out) {
   out_fd = out;
 }
 
+u32 line_taken(void) { return in_total; }
+
+/* Called from on_frame for a HELLO: it goes ahead of frames that have their numbers already, so
+ * it leaves the sequence as it was, and its bytes, with both ENDs, are not counted. */
+void line_forget_hello(int restart) {
+  in_total = restart ? 0 : in_total - in_frame_raw - 1;
+  if (!restart) in_sequence = in_sequence_before;
+}
+
 int line_in(void) { return in_fd; }
 int line_out(void) { return out_fd; }
 
@@ -59,6 +70,7 @@ static void frame_done(void) {
   if (type != HOST_HELLO && in_joined && sequence != (u16)(in_sequence + 1)) on_lost();
   if (!in_joined && type != HOST_HELLO) return;
   in_joined = 1;
+  in_sequence_before = in_sequence;
   in_sequence = sequence;
   on_frame(type, get16(in_frame + 1), in_frame + HEAD, used - HEAD - TAIL);
 }
@@ -66,8 +78,11 @@ static void frame_done(void) {
 static void take_in(const u8 *at, size count) {
   for (size i = 0; i < count; i++) {
     u8 byte = at[i];
+    in_total++;
+    in_frame_raw++;
     if (byte == END) {
       frame_done();
+      in_frame_raw = 0;
       continue;
     }
     if (in_spoilt) continue;

@@ -21,13 +21,20 @@ enum {
   HOST_HELLO = 1, HOST_EXEC, HOST_STDIN, HOST_STDIN_EOF, HOST_SIGNAL, HOST_CREDIT, HOST_WINDOW,
   HOST_STATS, HOST_POWER, HOST_SYNC, HOST_HOSTNAME, HOST_RESEED,
   GUEST_HELLO = 65, GUEST_STARTED, GUEST_STDOUT, GUEST_STDERR, GUEST_EXIT, GUEST_CREDIT,
-  GUEST_STATS, GUEST_DONE, GUEST_TROUBLE, GUEST_LOST,
+  GUEST_STATS, GUEST_DONE, GUEST_TROUBLE, GUEST_LOST, GUEST_TAKEN,
 };
 
 /* Called for each whole frame that arrives. */
 void on_frame(u8 type, u16 session, const u8 *payload, size count);
 /* Called when frames from the host were lost. */
 void on_lost(void);
+
+/* Bytes taken in since the host's first HELLO with its nonce, HELLO frames not counted: the host
+ * never has more than LINE_WINDOW bytes on the way, because a User Mode Linux serial port that
+ * once had its 4 kB input buffer full never wakes up again (line_throttle in arch/um). */
+u32 line_taken(void);
+void line_forget_hello(int restart);
+#define TAKEN_EVERY 600
 
 void line_open(int in, int out);
 int line_in(void);

@@ -19,6 +19,7 @@ import { notStarted, RemoteSession, windowBytes } from './exec-session.ts';
 import { encodeFrame, FrameReader, type Frame } from './frames.ts';
 import type { GuestHello, GuestMessage, HostMessage, PowerAction, WindowSize } from './protocol.ts';
 import { decodeGuest, encodeHost, execFits, protocolVersion } from './protocol.ts';
+import { PacedLine } from './paced-line.ts';
 import { parseStats, type GuestStats } from './stats.ts';
 
 /** A byte road to the guest: what is written comes out there, in order, or not at all. */
@@ -56,6 +57,8 @@ const windowsMax = 16;
 const firstRetryMs = 100;
 const longestRetryMs = 2000;
 const tokensMax = 256;
+/** Silence after which a blocked line is asked whether it lost something. */
+const stallMs = 3000;
 
 interface Waiter {
   needsBoot: boolean;
@@ -64,7 +67,7 @@ interface Waiter {
 }
 
 export class AgentClient {
-  private readonly line: Line;
+  private readonly paced: PacedLine;
   private readonly timers: Timers;
   private readonly seed: (() => Uint8Array) | undefined;
   private readonly reader = new FrameReader();
@@ -75,6 +78,9 @@ export class AgentClient {
   private greeting: GuestHello | undefined;
   private readonly waiters = new Set<Waiter>();
   private retry: unknown;
+  private stall: unknown;
+  /** What was sent when the line was probed; the answer must have taken all of it. */
+  private probedBytes: number | undefined;
   private readonly sessions = new Map<number, { session: RemoteSession; program: string }>();
   private lastSession = 0;
   private lastToken = 0;
@@ -86,7 +92,7 @@ export class AgentClient {
   private closed = false;
 
   constructor(line: Line, options: ClientOptions) {
-    this.line = line;
+    this.paced = new PacedLine((bytes) => line.write(bytes));
     this.timers = options.timers;
     this.seed = options.seed;
     this.nonce = options.nonce >>> 0 || 1;
@@ -177,6 +183,7 @@ export class AgentClient {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.timers.clear(this.stall);
     this.stopListening();
     this.detach(new Refusal('cancelled', 'The connection to the machine was closed.'));
     this.timers.clear(this.retry);
@@ -204,6 +211,13 @@ export class AgentClient {
     if (hello.nonce !== this.nonce) return;
     this.timers.clear(this.retry);
     this.retry = undefined;
+    const gap = this.greeting && frame.sequence !== (((this.heardSequence ?? 0) + 1) & 0xffff);
+    if (gap || (this.probedBytes !== undefined && this.probedBytes >>> 0 !== hello.takenBytes)) {
+      this.lost();
+      return;
+    }
+    this.probedBytes = undefined;
+    this.paced.taken(hello.takenBytes);
     this.heardSequence = frame.sequence;
     const first = this.greeting === undefined;
     if (hello.version !== protocolVersion) {
@@ -240,18 +254,39 @@ export class AgentClient {
     const expected = ((this.heardSequence ?? 0) + 1) & 0xffff;
     this.heardSequence = frame.sequence;
     if (frame.sequence !== expected || message?.kind === 'lost') {
-      this.detach(new Refusal('unavailable', 'The connection to the machine lost data.'));
-      this.nonce = (this.nonce + 1) >>> 0 || 1;
-      this.sayHello();
+      this.lost();
       return;
     }
     if (!message) return;
+    if (message.kind === 'taken') this.paced.taken(message.bytes);
+    this.watchForStall();
     if ('session' in message) this.heardOfSession(message);
     else if (message.kind === 'done') this.tokens.get(message.token)?.(message.errno);
     else if (message.kind === 'stats') {
       const stats = parseStats(message.sections);
       for (const { listener } of this.samplers.values()) listener(stats);
     }
+  }
+
+  private lost(): void {
+    this.detach(new Refusal('unavailable', 'The connection to the machine lost data.'));
+    this.nonce = (this.nonce + 1) >>> 0 || 1;
+    this.sayHello();
+  }
+
+  /** A blocked line is asked after a while; a paused machine answers later and nothing is lost. */
+  private watchForStall(): void {
+    this.timers.clear(this.stall);
+    this.stall = undefined;
+    if (!this.greeting || !this.paced.blocked) return;
+    this.stall = this.timers.set(() => {
+      if (!this.greeting || !this.paced.blocked) return;
+      if (this.probedBytes === undefined && this.paced.atBoundary) {
+        this.probedBytes = this.paced.sentBytes;
+        this.write({ kind: 'hello', nonce: this.nonce });
+      }
+      this.watchForStall();
+    }, stallMs);
   }
 
   private heardOfSession(message: Extract<GuestMessage, { session: number }>): void {
@@ -276,16 +311,22 @@ export class AgentClient {
 
   private detach(refusal: Refusal): void {
     this.greeting = undefined;
+    this.probedBytes = undefined;
+    this.paced.restart();
     for (const { session } of this.sessions.values()) session.fail(refusal);
     this.sessions.clear();
     for (const settle of [...this.tokens.values()]) settle(refusal);
   }
 
-  /** Says hello now and again, each time after a longer pause, until it is answered. */
+  /**
+   * Asks an attached agent in its turn; else says hello now and again, each time after a longer
+   * pause, until it is answered.
+   */
   private sayHello(pauseMs = firstRetryMs): void {
     this.timers.clear(this.retry);
     if (this.closed) return;
-    this.send({ kind: 'hello', nonce: this.nonce });
+    // In the middle of a frame it would spoil that; the frame's end will come or the stall watch.
+    if (this.paced.atBoundary) this.write({ kind: 'hello', nonce: this.nonce });
     this.retry = this.timers.set(
       () => this.sayHello(Math.min(pauseMs * 2, longestRetryMs)),
       pauseMs,
@@ -362,9 +403,21 @@ export class AgentClient {
   }
 
   private send(message: HostMessage): void {
-    if (this.closed) return;
+    // Before the hello is answered nothing but a hello may be said.
+    if (this.closed || !this.greeting) return;
+    this.paced.send(this.frame(message));
+    if (this.stall === undefined) this.watchForStall();
+  }
+
+  /** A hello goes ahead of what waits: it takes no number in the sequence of the others. */
+  private write(message: HostMessage & { kind: 'hello' }): void {
+    const { sequence } = this;
+    this.paced.hello(encodeFrame({ ...encodeHost(message), sequence }));
+  }
+
+  private frame(message: HostMessage): Uint8Array {
     this.sequence = (this.sequence + 1) & 0xffff;
-    this.line.write(encodeFrame({ ...encodeHost(message), sequence: this.sequence }));
+    return encodeFrame({ ...encodeHost(message), sequence: this.sequence });
   }
 }
 

@@ -2,7 +2,7 @@
  * What the host and the agent in a guest say to each other, one message per frame.
  *
  *   host  → guest  hello exec stdin stdin-eof signal credit window stats power sync hostname reseed
- *   guest → host   hello started stdout stderr exit credit stats done trouble lost
+ *   guest → host   hello started stdout stderr exit credit stats done trouble lost taken
  *
  * Both directions of a session are under credit: who reads grants bytes, who writes never sends
  * more than was granted. The host's first grant is in `exec`; the agent's is `stdinWindowBytes`.
@@ -15,8 +15,8 @@ import { payloadBytesMax } from './frames.ts';
 export const protocolVersion = 1;
 /** What the agent buffers of a session's input (INPUT_ROOM in session.c). */
 export const stdinWindowBytes = 32_768;
-/** The largest piece of stdin or stdout in one frame. */
-export const dataBytesMax = 4096;
+/** The largest piece of stdin in one frame: with all its bytes escaped it fits the line window. */
+export const dataBytesMax = 800;
 export const wordsMax = 1024;
 
 export const powerActions = ['poweroff', 'reboot', 'halt'] as const;
@@ -61,6 +61,8 @@ export interface GuestHello {
   /** Not an answer: the agent has just started, what it was told before is forgotten. */
   started: boolean;
   nonce: number;
+  /** What the agent has taken off the line since the first hello with this nonce. */
+  takenBytes: number;
   release: string;
   machine: string;
   /** The name of process 1, for example `systemd`. */
@@ -86,7 +88,9 @@ export type GuestMessage =
   /** Why the machine's boot failed: one sentence. */
   | { kind: 'trouble'; sentence: string }
   /** Frames from the host did not arrive: sessions cannot be trusted any more. */
-  | { kind: 'lost' };
+  | { kind: 'lost' }
+  /** Bytes taken off the line; see paced-line.ts. */
+  | { kind: 'taken'; bytes: number };
 
 const hostTypes = {
   hello: 1, exec: 2, stdin: 3, 'stdin-eof': 4, signal: 5, credit: 6, window: 7, stats: 8, power: 9,
@@ -143,7 +147,7 @@ export function decodeGuest(frame: Frame): GuestMessage | undefined {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const size = payload.length;
   switch (type) {
-    case 65: return size < 8 ? undefined : decodeHello(view, payload);
+    case 65: return size < 12 ? undefined : decodeHello(view, payload);
     case 66: return size === 4 ? { kind: 'started', session, pid: u32(view) } : undefined;
     case 67: return { kind: 'stdout', session, bytes: payload };
     case 68: return { kind: 'stderr', session, bytes: payload };
@@ -153,18 +157,20 @@ export function decodeGuest(frame: Frame): GuestMessage | undefined {
     case 72: return size === 4 ? { kind: 'done', token: session, errno: u32(view) } : undefined;
     case 73: return { kind: 'trouble', sentence: plainText(payload).slice(0, 400) };
     case 74: return { kind: 'lost' };
+    case 75: return size === 4 ? { kind: 'taken', bytes: u32(view) } : undefined;
     default: return undefined;
   }
 }
 
 function decodeHello(view: DataView, payload: Uint8Array): GuestMessage {
-  const names = plainText(payload.subarray(8)).split('\0').map((name) => name.slice(0, 65));
+  const names = plainText(payload.subarray(12)).split('\0').map((name) => name.slice(0, 65));
   return {
     kind: 'hello',
     version: view.getUint16(0, true),
     booted: view.getUint8(2) === 1,
     started: view.getUint8(3) === 1,
     nonce: view.getUint32(4, true),
+    takenBytes: view.getUint32(8, true),
     release: names[0] ?? '',
     machine: names[1] ?? '',
     init: names[2] ?? '',
