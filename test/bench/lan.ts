@@ -77,9 +77,9 @@ async function measure(seconds: number, ends: [number, number]): Promise<Run> {
     name, script, cards: [{ fds: [ends[index]], mac: macs[index] }], memoryMib: 128,
   });
   const iperf = 'chroot /host /usr/bin/iperf3';
-  const server = guest('server', 0, `${up(11)}; ${iperf} -s -1`);
+  const server = guest('server', 0, `${up(11)}; ${iperf} -s -1; sleep 1000`);
   const client = guest('client', 1, `${up(12)}; while ! ping -c 1 -W 1 10.77.1.11; do :; done; `
-    + `sleep 1; ${iperf} -c 10.77.1.11 -t ${seconds} -f m; echo FINISHED`);
+    + `sleep 1; ${iperf} -c 10.77.1.11 -t ${seconds} -f m; echo FINISHED; sleep 1000`);
   close(ends[0]);
   close(ends[1]);
   try {
