@@ -11,6 +11,7 @@ import { refused } from '../client/connect.ts';
 import { grantFor } from '../client/upload.ts';
 import type { Link } from './link.svelte.ts';
 import type { Machines } from './machines.svelte.ts';
+import { imageName } from './names.ts';
 
 export type Wish = {
   name: string;
@@ -135,14 +136,4 @@ export class Imports {
       item.step = 'refused';
     }
   }
-}
-
-/** An image's name from a file's: without the endings that say how it is packed. */
-export function imageName(fileName: string): string {
-  const plain = fileName
-    .toLowerCase()
-    .replace(/(\.(gz|xz|zst|bz2|tar|tgz|txz|qcow2|img|raw|iso|ext4|bin))+$/, '')
-    .replace(/[^a-z0-9._-]+/g, '-')
-    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
-  return plain.slice(0, 60) || 'image';
 }

@@ -6,8 +6,10 @@ import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import { methods, type Input } from '@contract/methods.ts';
 import type { MachineState, MachineView } from '@contract/machine.ts';
 import { refused, type Client } from '../client/connect.ts';
+import { forest, type Nested } from './forest.ts';
 import type { Link } from './link.svelte.ts';
 import { Mirror } from './mirror.svelte.ts';
+import { freeName } from './names.ts';
 import type { Session } from './session.svelte.ts';
 
 export type Verb = 'start' | 'stop' | 'kill' | 'pause' | 'resume' | 'reset' | 'reclaim';
@@ -26,26 +28,7 @@ export function isAlive(state: MachineState): boolean {
   return state !== 'off' && state !== 'crashed';
 }
 
-export type MachineNode = { machine: MachineView; depth: number; children: MachineNode[] };
-
-/** The machines as a forest, nested under the machine each runs inside of. */
-export function forest(machines: readonly MachineView[]): MachineNode[] {
-  const nodes = new Map<string, MachineNode>();
-  for (const machine of machines) nodes.set(machine.id, { machine, depth: 0, children: [] });
-  const roots: MachineNode[] = [];
-  for (const node of nodes.values()) {
-    const above = machines.find(({ id, name }) =>
-      node.machine.parent !== undefined && [id, name].includes(node.machine.parent));
-    const parent = above && above.id !== node.machine.id ? nodes.get(above.id) : undefined;
-    (parent ? parent.children : roots).push(node);
-  }
-  const settle = (node: MachineNode, depth: number) => {
-    node.depth = depth;
-    for (const child of node.children) settle(child, depth + 1);
-  };
-  for (const root of roots) settle(root, 0);
-  return roots;
-}
+export type MachineNode = Nested<MachineView>;
 
 export class Machines extends Mirror<MachineView> {
   /** What was changed while running, until the machine starts anew. */
@@ -69,18 +52,7 @@ export class Machines extends Mirror<MachineView> {
 
   /** A name for a new machine that no machine has. */
   freeName(wish: string): string {
-    const base = wish
-      .toLowerCase()
-      .replace(/[^a-z0-9-]+/g, '-')
-      .replace(/^[^a-z]+|-+$/g, '')
-      .slice(0, 40)
-      .replace(/-+$/, '') || 'machine';
-    const taken = new Set(this.list.map(({ name }) => name));
-    for (let number = 1; number <= 1000; number += 1) {
-      const name = number === 1 ? base : `${base}-${number}`;
-      if (!taken.has(name)) return name;
-    }
-    return base;
+    return freeName(wish, new Set(this.list.map(({ name }) => name)));
   }
 
   async do(verb: Verb, id: string): Promise<void> {

@@ -2,40 +2,10 @@
  * What belongs to this window alone: where it is (kept in the address, so that reload and back
  * work), what is open above it, and the user's preferences.
  */
-export const machineTabs = [
-  'overview',
-  'console',
-  'disks',
-  'network',
-  'settings',
-  'log',
-] as const;
-export type MachineTab = (typeof machineTabs)[number];
-export const pages = ['networks', 'images', 'kernels', 'trash', 'host'] as const;
-export type Page = (typeof pages)[number];
-
-export type Route =
-  | { at: 'home' }
-  | { at: Page }
-  | { at: 'machine'; id: string; tab: MachineTab };
+import { hashOf, routeOf, type MachineTab, type Route } from './route.ts';
 
 export type Theme = 'system' | 'light' | 'dark';
 export type Sheet = 'none' | 'new-machine' | 'palette' | 'shortcuts' | 'quit';
-
-export function routeOf(hash: string): Route {
-  const [first = '', second = '', third = ''] = hash.replace(/^#\/?/, '').split('/');
-  const page = pages.find((name) => name === first);
-  if (page) return { at: page };
-  if (first !== 'machine' || !second) return { at: 'home' };
-  const tab = machineTabs.find((name) => name === third) ?? 'overview';
-  return { at: 'machine', id: decodeURIComponent(second), tab };
-}
-
-export function hashOf(route: Route): string {
-  if (route.at === 'home') return '#/';
-  if (route.at !== 'machine') return `#/${route.at}`;
-  return `#/machine/${encodeURIComponent(route.id)}/${route.tab}`;
-}
 
 export class Session {
   route = $state<Route>(routeOf(location.hash));

@@ -4,7 +4,7 @@
  */
 import { legal } from '../state/machines.svelte.ts';
 import type { Nymph } from '../state/nymph.ts';
-import { machineTabs } from '../state/session.svelte.ts';
+import { machineTabs } from '../state/route.ts';
 import { isMac } from '../ui/format.ts';
 
 export const shortcuts: { group: string; keys: [keys: string, what: string][] }[] = [
