@@ -26,7 +26,8 @@ export interface Shared {
   compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 
-const slice = 1_000_000;
+/** Instructions between looks at the clock, should the timekeeper's thread not get to run. */
+const slice = 300_000;
 
 /** Named access to one hart's words, from any thread. */
 export class HartState {
@@ -135,6 +136,7 @@ export class Hart {
       s.setWide('medeleg', 0xb1ffn);
       s.setWide('mideleg', 0x222n);
       s.setWide('mcounteren', 7n);
+      s.setWide('scounteren', 7n);
       s.setWide('menvcfg', 0xe000_0000_0000_00f0n);
     }
     this.core.flush_all(s.base);
@@ -154,6 +156,7 @@ export class Hart {
       const why = this.core.run(s.base);
       if (why === ran.wait) this.idle();
       else if (why === ran.attention) this.attention();
+      else if (this.clock.ticks() >= Number(s.wide('stimecmp'))) s.raiseIrq(0x20);
     }
   }
 
