@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { builtDirectory } from '../../app/node/image-makers.ts';
 import { nymphPaths } from '../../app/node/paths.ts';
 import { mainStep, rendererStep, root } from './builds.ts';
 import { madeStep } from './made.ts';
@@ -24,7 +25,7 @@ child.once('exit', (code) => process.exit(code ?? 1));
 /** Finished kernels and built images; what is missing is built on the user's machine instead. */
 function resourcesStep() {
   const paths = nymphPaths(process.env);
-  const parts = { kernels: join(paths.kernels, 'installed'), images: join(paths.cache, 'built') };
+  const parts = { kernels: join(paths.kernels, 'installed'), images: builtDirectory(paths) };
   return madeStep({
     title: 'Kernels and images',
     target: join(root, 'dist', 'resources'),
