@@ -4,6 +4,10 @@ import { gunzipSync } from 'node:zlib';
 import { parseArgs } from 'node:util';
 import { Refusal } from '../../../base/refusal.ts';
 import type { ConsolePort } from '../ports.ts';
+import { VirtioBlock } from '../devices/virtio/block.ts';
+import { VirtioRandom } from '../devices/virtio/random.ts';
+import type { Wiring } from '../devices/virtio/device.ts';
+import { fileBlock } from './file-block.ts';
 import { run } from './run.ts';
 import type { RunOptions } from './run.ts';
 
@@ -69,7 +73,13 @@ async function main(): Promise<number> {
     bootArguments: values.append,
     seed,
     console: stdio(),
-    devices: [],
+    devices: [
+      (wiring) => new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) }),
+      ...values.disk.map((path, n) => {
+        const port = fileBlock(path, false);
+        return (wiring: Wiring) => new VirtioBlock(wiring, port, `disk${n}`);
+      }),
+    ],
     sv48: values.sv48,
     threshold: values.jit === undefined ? undefined : Number(values.jit),
   };

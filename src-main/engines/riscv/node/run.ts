@@ -6,7 +6,7 @@ import type { BootOptions, MachineOptions } from '../machine.ts';
 import type { ConsolePort } from '../ports.ts';
 import { nodeClock } from './clock.ts';
 import type { WorkerStart } from './worker.ts';
-import type { VirtioDevice } from '../devices/virtio/device.ts';
+import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 
 /**
  * Runs a machine in this process: harts and timekeeper on worker threads, consoles and virtio
@@ -15,7 +15,7 @@ import type { VirtioDevice } from '../devices/virtio/device.ts';
 export interface RunOptions extends MachineOptions, Omit<BootOptions, 'virtio' | 'sv48'> {
   console: ConsolePort;
   /** Devices in slot order; made once the memory exists. */
-  devices: ((slot: number, bus: Bus) => VirtioDevice)[];
+  devices: ((wiring: Wiring) => VirtioDevice)[];
   sv48?: boolean;
   threshold?: number;
 }
@@ -31,7 +31,9 @@ export async function run(options: RunOptions): Promise<Ended> {
   const shared = createShared(options);
   const powerOnNs = process.hrtime.bigint();
   const bus = new Bus(shared.memory, shared.layout, nodeClock(powerOnNs));
-  const devices = options.devices.map((make, slot) => make(slot, bus));
+  const devices = options.devices.map((make, slot) =>
+    make({ bus, memory: shared.memory, layout: shared.layout, slot }),
+  );
   prepareBoot(shared, {
     ...options,
     sv48: options.sv48 ?? false,

@@ -1,5 +1,64 @@
-/** A virtio device behind its registers, on the I/O thread. */
-export interface VirtioDevice {
+import type { Layout } from '../../layout.ts';
+import type { Bus } from '../bus.ts';
+import { GuestMemory, Queue } from './queue.ts';
+import { word } from './registers.ts';
+import type { VirtioRegisters } from './registers.ts';
+
+/** What every virtio device has: registers, queues, interrupts. Lives on the I/O thread. */
+export interface Wiring {
+  bus: Bus;
+  memory: WebAssembly.Memory;
+  layout: Layout;
+  slot: number;
+}
+
+export interface Identity {
+  deviceId: number;
+  /** Feature bits 0–31; version 1 and indirect descriptors are added. */
+  features: number;
+  queues: number;
+  queueMax: number;
+}
+
+const indirectDescriptors = 1 << 28;
+
+export abstract class VirtioDevice {
+  protected readonly registers: VirtioRegisters;
+  protected readonly queues: Queue[] = [];
+  private readonly bus: Bus;
+
+  constructor(wiring: Wiring, identity: Identity) {
+    this.bus = wiring.bus;
+    this.registers = wiring.bus.virtio[wiring.slot]!;
+    const { words } = this.registers;
+    words[word.deviceId] = identity.deviceId;
+    words[word.features] = identity.features | indirectDescriptors;
+    words[word.features + 1] = 1;
+    words[word.queueMax] = identity.queueMax;
+    words[word.queueCount] = identity.queues;
+    const memory = new GuestMemory(wiring.memory, wiring.layout);
+    for (let n = 0; n < identity.queues; n++) this.queues.push(new Queue(memory, words, n));
+  }
+
+  protected configView(): DataView {
+    const { config } = this.registers;
+    return new DataView(config.buffer, config.byteOffset, config.byteLength);
+  }
+
   /** Does what has been asked since last time; called whenever the doorbell rang. */
-  service(): void;
+  service(): void {
+    const { words } = this.registers;
+    const rung = Atomics.exchange(words, word.notified, 0);
+    if ((words[word.status]! & 4) === 0) return;
+    for (let n = 0; n < this.queues.length; n++) if (((rung >> n) & 1) !== 0) this.handle(n);
+  }
+
+  /** Queue `index` was rung. */
+  protected abstract handle(index: number): void;
+
+  protected interrupt(): void {
+    this.bus.lock();
+    this.registers.interrupt(1);
+    this.bus.unlock();
+  }
 }
