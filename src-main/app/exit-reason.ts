@@ -5,13 +5,22 @@ import type { ExitReport } from '../machine/engine.ts';
 
 export type Ending = { readonly clean: boolean; readonly reason?: string };
 
-export function explainExit(report: ExitReport, asked: boolean, lastLines: readonly string[]): Ending {
-  const panic = lastLines.map((line) => /Kernel panic - not syncing: (.*)/.exec(line)?.[1]).findLast(Boolean);
+export function explainExit(
+  report: ExitReport,
+  asked: boolean,
+  lastLines: readonly string[],
+): Ending {
+  const panic = lastLines
+    .map((line) => /Kernel panic - not syncing: (.*)/.exec(line)?.[1])
+    .findLast(Boolean);
   if (asked) return { clean: true };
   if (panic) return { clean: false, reason: `The kernel panicked: ${panic.replace(/\.$/, '')}.` };
   if (report.code === 0) return { clean: true };
   if (report.signal === 'SIGKILL') {
-    return { clean: false, reason: 'It was killed from outside Nymph, or the host ran out of memory.' };
+    return {
+      clean: false,
+      reason: 'It was killed from outside Nymph, or the host ran out of memory.',
+    };
   }
   if (report.signal) return { clean: false, reason: `The kernel ended with ${report.signal}.` };
   if (report.code !== undefined) {
@@ -19,7 +28,9 @@ export function explainExit(report: ExitReport, asked: boolean, lastLines: reado
     if (oom) return { clean: false, reason: 'The guest ran out of memory.' };
     return { clean: false, reason: `The kernel ended with exit code ${report.code}.` };
   }
-  const halted = lastLines.slice(-6).some((line) => /reboot: (Power down|System halted)/.test(line));
+  const halted = lastLines
+    .slice(-6)
+    .some((line) => /reboot: (Power down|System halted)/.test(line));
   if (halted) return { clean: true };
   return { clean: false, reason: 'It ended while no server was watching it.' };
 }

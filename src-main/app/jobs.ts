@@ -46,7 +46,13 @@ export class Jobs {
   ): JobView {
     const id = `job-${++this.lastNumber}`;
     const abort = new AbortController();
-    const view: JobView = { id, ...about, step: 'Starting', state: 'running', startedMs: this.nowMs() };
+    const view: JobView = {
+      id,
+      ...about,
+      step: 'Starting',
+      state: 'running',
+      startedMs: this.nowMs(),
+    };
     const entry: Entry = { view, abort, lines: [], ended: undefined as never, announcedMs: 0 };
     this.entries.set(id, entry);
     entry.ended = this.run(entry, work);

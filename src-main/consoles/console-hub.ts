@@ -84,9 +84,7 @@ export class ConsoleHub {
     const { reader } = follower;
     if (follower.position < this.scrollback.start) {
       const lost = this.scrollback.start - follower.position;
-      const notice = new TextEncoder().encode(
-        `\r\n\x1b[2m── ${lost} bytes skipped ──\x1b[0m\r\n`,
-      );
+      const notice = new TextEncoder().encode(`\r\n\x1b[2m── ${lost} bytes skipped ──\x1b[0m\r\n`);
       if (reader.creditBytes < notice.length) return;
       reader.send(notice);
       follower.position = this.scrollback.start;
@@ -102,7 +100,10 @@ export class ConsoleHub {
 /** Text lines without escape sequences and control characters, empty ones left out. */
 export function plainLines(text: string): string[] {
   return text
-    .replace(/\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b[()][A-Za-z0-9]|\x1b./g, '')
+    .replace(
+      /\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b[()][A-Za-z0-9]|\x1b./g,
+      '',
+    )
     .split(/\r?\n/)
     .map((line) => line.replace(/[\x00-\x08\x0b-\x1f\x7f]/g, '').trimEnd())
     .filter((line) => line.length > 0);

@@ -109,7 +109,11 @@ export const statsSample = z.object({
 });
 export type StatsSample = z.infer<typeof statsSample>;
 
-const sizeMib = z.number().int().min(16).max(1 << 20);
+const sizeMib = z
+  .number()
+  .int()
+  .min(16)
+  .max(1 << 20);
 
 export const createMachine = z.strictObject({
   name: machineName.optional(),

@@ -41,7 +41,11 @@ const nothing = z.null();
 const machine = z.string().min(1).max(64);
 const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name is a-z, 0-9, . _ and -');
 const ofMachine = z.strictObject({ machine });
-const sizeBytes = z.number().int().min(1 << 20).max(2 ** 44);
+const sizeBytes = z
+  .number()
+  .int()
+  .min(1 << 20)
+  .max(2 ** 44);
 const exitStatus = z.object({ code: z.number().int(), signal: z.number().int().optional() });
 
 const still = ['off', 'crashed'] as const;
@@ -68,7 +72,11 @@ function streamRow<P extends z.ZodType, R extends z.ZodType>(
 export const methods = {
   'host.info': row('What this host is and has', none, hostView),
   'host.doctor': row('Check what Nymph needs from this host', none, z.array(check)),
-  'host.quit': row('End the server', z.strictObject({ machines: z.enum(['stop', 'leave']) }), nothing),
+  'host.quit': row(
+    'End the server',
+    z.strictObject({ machines: z.enum(['stop', 'leave']) }),
+    nothing,
+  ),
 
   'machine.list': row('All machines', none, z.array(machineView)),
   'machine.get': row('One machine', ofMachine, machineView),
@@ -129,7 +137,12 @@ export const methods = {
     z.strictObject({
       image: z.string().default('tiny'),
       engine: engineName.optional(),
-      memoryMib: z.number().int().min(16).max(1 << 20).default(256),
+      memoryMib: z
+        .number()
+        .int()
+        .min(16)
+        .max(1 << 20)
+        .default(256),
       cpus: z.number().int().min(1).max(64).default(1),
       network: z.string().optional(),
       argv: z.array(z.string()).min(1).max(256),
@@ -219,8 +232,16 @@ export const methods = {
     z.strictObject({ source: imageSource, name: name.optional() }),
     jobView,
   ),
-  'image.build': row('Build an image from its recipe; a job', z.strictObject({ recipe: z.enum(['tiny', 'debian']) }), jobView),
-  'image.remove': row('Delete an image that no machine uses', z.strictObject({ image: name }), nothing),
+  'image.build': row(
+    'Build an image from its recipe; a job',
+    z.strictObject({ recipe: z.enum(['tiny', 'debian']) }),
+    jobView,
+  ),
+  'image.remove': row(
+    'Delete an image that no machine uses',
+    z.strictObject({ image: name }),
+    nothing,
+  ),
 
   'kernel.list': row('All kernels', none, z.array(kernelView)),
   'kernel.build': row(
@@ -228,7 +249,11 @@ export const methods = {
     z.strictObject({ flavour: z.enum(['up', 'smp']).optional() }),
     jobView,
   ),
-  'kernel.import': row('Add a kernel from a file', z.strictObject({ path: z.string() }), kernelView),
+  'kernel.import': row(
+    'Add a kernel from a file',
+    z.strictObject({ path: z.string() }),
+    kernelView,
+  ),
   'kernel.setDefault': row(
     'Choose the kernel of machines that name none',
     z.strictObject({ kernel: z.string() }),
@@ -239,7 +264,11 @@ export const methods = {
   'job.list': row('Running and recent jobs', none, z.array(jobView)),
   'job.cancel': row('Cancel a job', z.strictObject({ job: z.string() }), nothing),
   'job.wait': row('Wait for a job to end', z.strictObject({ job: z.string() }), jobView),
-  'job.log': row('The last lines of a job', z.strictObject({ job: z.string() }), z.object({ text: z.string() })),
+  'job.log': row(
+    'The last lines of a job',
+    z.strictObject({ job: z.string() }),
+    z.object({ text: z.string() }),
+  ),
 
   'events.subscribe': row('Send a snapshot now, then every change as events', none, nothing),
   'stats.watch': row(

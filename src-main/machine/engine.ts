@@ -8,6 +8,8 @@ import type { MachineSpec } from './spec.ts';
 /** A disk as the engine is to open it: a raw file, or an overlay over a raw file. */
 export interface PlannedDisk {
   readonly id: string;
+  /** Its place among the machine's disks, which is its device: 0 is the first. */
+  readonly index: number;
   readonly path: string;
   /** The read-only file below an overlay. */
   readonly backing?: string;
@@ -22,7 +24,6 @@ export interface LaunchPlan {
     readonly seccomp: boolean;
   };
   readonly initramfs: string;
-  /** In order of their device letters. */
   readonly disks: readonly PlannedDisk[];
   /** The machine's own folder: the only place it may write. */
   readonly directory: string;
@@ -63,7 +64,7 @@ export interface RunningMachine {
   networkEnd(slot: number): number | undefined;
   plugNic(slot: number, mac: string): Promise<void>;
   unplugNic(slot: number): Promise<void>;
-  plugDisk(index: number, disk: PlannedDisk): Promise<void>;
+  plugDisk(disk: PlannedDisk): Promise<void>;
   unplugDisk(index: number): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;

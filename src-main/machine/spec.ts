@@ -49,7 +49,10 @@ const memory = size.refine((bytes) => bytes >= 2 ** 24 && bytes <= 2 ** 40, {
 const label = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name is a-z, 0-9, . _ and -');
 const mac = z
   .string()
-  .regex(/^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/, 'a MAC is locally administered: x2, x6, xa or xe first');
+  .regex(
+    /^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/,
+    'a MAC is locally administered: x2, x6, xa or xe first',
+  );
 
 export const diskSpec = z.strictObject({
   id: label,
@@ -79,7 +82,10 @@ export const specSchema = z.strictObject({
   kernel: z.string().max(120).default('auto'),
   /** The partition that holds the root file system; 0 is the whole disk. */
   rootPartition: z.number().int().min(0).max(128).default(0),
-  rootFilesystem: z.string().regex(/^[a-z0-9]{1,16}$/, 'a file system type').default('ext4'),
+  rootFilesystem: z
+    .string()
+    .regex(/^[a-z0-9]{1,16}$/, 'a file system type')
+    .default('ext4'),
   init: z.string().max(200).optional(),
   commandLine: z.string().max(1024).default(''),
   consoles: z.number().int().min(1).max(8).default(2),
@@ -96,7 +102,10 @@ export type SpecInput = z.input<typeof specSchema>;
 export function checkName(name: string): string {
   const parsed = machineName.safeParse(name);
   if (!parsed.success) {
-    throw new Refusal('usage', `“${name}” cannot name a machine: ${parsed.error.issues[0]!.message}.`);
+    throw new Refusal(
+      'usage',
+      `“${name}” cannot name a machine: ${parsed.error.issues[0]!.message}.`,
+    );
   }
   return name;
 }
@@ -156,7 +165,10 @@ function readDocument(text: string): { document: Document.Parsed; lines: LineCou
     throw new Refusal('bad-input', `machine.yaml line ${line}: ${said}.`, { line, column: col });
   }
   if (document.contents !== null && !isMap(document.contents)) {
-    throw new Refusal('bad-input', 'machine.yaml must be a list of keys and values.', { line: 1, column: 1 });
+    throw new Refusal('bad-input', 'machine.yaml must be a list of keys and values.', {
+      line: 1,
+      column: 1,
+    });
   }
   return { document, lines };
 }
@@ -168,7 +180,9 @@ function faultOf(issue: Issue, document: Document.Parsed, lines: LineCounter): R
   let said = issue.message;
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0]!;
-    const known = Object.keys(path[0] === 'disks' ? diskSpec.shape : path[0] === 'nics' ? nicSpec.shape : specSchema.shape);
+    const known = Object.keys(
+      path[0] === 'disks' ? diskSpec.shape : path[0] === 'nics' ? nicSpec.shape : specSchema.shape,
+    );
     const near = known.find((candidate) => distance(candidate, key) <= 2);
     said = `there is no key “${key}”${near ? `; did you mean “${near}”?` : ''}`;
     path = [...path, key];
@@ -182,7 +196,8 @@ function faultOf(issue: Issue, document: Document.Parsed, lines: LineCounter): R
 
 function placeOf(path: (string | number)[], document: Document.Parsed, lines: LineCounter) {
   for (let depth = path.length; depth > 0; depth--) {
-    const parent: unknown = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
+    const parent: unknown =
+      depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
     if (isMap(parent)) {
       const pair = parent.items.find((item) => String(item.key) === String(path[depth - 1]));
       const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range;

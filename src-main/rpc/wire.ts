@@ -27,12 +27,23 @@ export const creditBytes = 256 << 10;
 /** Most stream payload put into one message. */
 export const chunkBytesMax = 64 << 10;
 
-const id = z.number().int().min(1).max(2 ** 31);
+const id = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 31);
 
 export const clientMessage = z.union([
   z.strictObject({ id, method: z.string().max(64), params: z.unknown() }),
   z.strictObject({ cancel: id }),
-  z.strictObject({ credit: id, bytes: z.number().int().min(1).max(1 << 30) }),
+  z.strictObject({
+    credit: id,
+    bytes: z
+      .number()
+      .int()
+      .min(1)
+      .max(1 << 30),
+  }),
   z.strictObject({ end: id }),
 ]);
 export type ClientMessage = z.infer<typeof clientMessage>;

@@ -34,7 +34,10 @@ export class AppApi implements Api {
         return null;
       },
       'stats.watch': ({ machines }, { connection }) =>
-        app.stats.watch(connection, machines.map((name) => app.machines.find(name).spec?.id ?? name)),
+        app.stats.watch(
+          connection,
+          machines.map((name) => app.machines.find(name).spec?.id ?? name),
+        ),
     };
   }
 
@@ -73,7 +76,10 @@ export class AppApi implements Api {
     const driver = this.app.machines.find(machine);
     if ((row.when as readonly string[]).includes(driver.state)) return;
     const verb = method.split('.')[1]!;
-    throw new Refusal('wrong-state', `“${driver.name}” is ${driver.state}: ${verb} is not possible now.`);
+    throw new Refusal(
+      'wrong-state',
+      `“${driver.name}” is ${driver.state}: ${verb} is not possible now.`,
+    );
   }
 }
 
@@ -257,4 +263,3 @@ function mustBeTrusted(caller: Caller): void {
   if (caller.trusted) return;
   throw new Refusal('denied', 'A browser cannot name files of this host; drop the file instead.');
 }
-

@@ -79,7 +79,7 @@ function checkConfinement(confinement: Confinement): Check {
 }
 
 function checkPrograms(): Check {
-  const wanted = { 'mke2fs': 'e2fsprogs', 'fakeroot': 'fakeroot', 'gcc': 'gcc libc6-dev' };
+  const wanted = { mke2fs: 'e2fsprogs', fakeroot: 'fakeroot', gcc: 'gcc libc6-dev' };
   const missing = Object.entries(wanted).filter(([program]) => !findProgram(program));
   const base = { id: 'programs', title: 'Programs' };
   if (missing.length === 0) {
@@ -106,7 +106,11 @@ function checkShared(): Check {
     accessSync('/dev/shm', constants.W_OK | constants.X_OK);
     return { ...base, status: 'ok', sentence: 'Guest memory can be held in /dev/shm.' };
   } catch {
-    return { ...base, status: 'warn', sentence: '/dev/shm cannot be written; guest memory goes to /tmp.' };
+    return {
+      ...base,
+      status: 'warn',
+      sentence: '/dev/shm cannot be written; guest memory goes to /tmp.',
+    };
   }
 }
 

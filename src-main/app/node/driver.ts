@@ -77,9 +77,10 @@ export class Driver {
       this.spec = parseSpec(text);
       this.fault = undefined;
     } catch (thrown) {
-      this.fault = (thrown as NodeJS.ErrnoException).code === 'ENOENT'
-        ? 'Its machine.yaml is missing.'
-        : asRefusal(thrown).message;
+      this.fault =
+        (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+          ? 'Its machine.yaml is missing.'
+          : asRefusal(thrown).message;
     }
     await this.consoles.open(this.spec?.consoles ?? 1);
     this.refreshKernel();
@@ -250,7 +251,10 @@ export class Driver {
     return this.queue(async () => {
       const spec = this.goodSpec();
       if (this.running && this.state !== 'running') {
-        throw new Refusal('wrong-state', `“${this.name}” is ${this.state}; cables wait until it runs.`);
+        throw new Refusal(
+          'wrong-state',
+          `“${this.name}” is ${this.state}; cables wait until it runs.`,
+        );
       }
       if (this.running) await this.running.plugNic(nic.slot, nic.mac);
       await this.edit({ nics: [...spec.nics, nic] });
@@ -291,7 +295,9 @@ export class Driver {
         throw new Refusal('in-use', 'The root disk cannot be detached while the machine runs.');
       }
       if (this.running) await this.running.unplugDisk(index);
-      const disks = spec.disks.map((disk) => (disk.id === id ? { ...disk, attached: false } : disk));
+      const disks = spec.disks.map((disk) =>
+        disk.id === id ? { ...disk, attached: false } : disk,
+      );
       await this.edit({ disks: disks.map(plainDisk) });
       this.note(`Disk ${id} detached`);
     });

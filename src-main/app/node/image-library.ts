@@ -142,8 +142,12 @@ export class ImageLibrary {
     this.refuseTaken(recipe);
     const title = recipe === 'tiny' ? 'Tiny Linux' : recipes.debian.title;
     return this.jobs.start({ kind: 'image-build', title: `Build ${title}` }, async (job) => {
-      await this.make(recipe, recipe === 'tiny' ? 'built-in' : 'built', title, undefined, (directory) =>
-        buildImage(recipe, directory, this.paths, job),
+      await this.make(
+        recipe,
+        recipe === 'tiny' ? 'built-in' : 'built',
+        title,
+        undefined,
+        (directory) => buildImage(recipe, directory, this.paths, job),
       );
       return recipe;
     });
@@ -164,7 +168,10 @@ export class ImageLibrary {
     this.find(name);
     const users = this.usedBy(name);
     if (users.length > 0) {
-      const who = users.slice(0, 3).map((user) => `“${user}”`).join(', ');
+      const who = users
+        .slice(0, 3)
+        .map((user) => `“${user}”`)
+        .join(', ');
       throw new Refusal('in-use', `The image “${name}” is used by ${who}.`);
     }
     const doomed = join(this.paths.images, `.gone-${name}-${randomBytes(4).toString('hex')}`);
@@ -223,7 +230,9 @@ export class ImageLibrary {
     const known = Object.hasOwn(recipes, name);
     throw new Refusal(
       'not-found',
-      known ? `The image “${name}” is not built yet: nymph image build ${name}.` : `There is no image “${name}”.`,
+      known
+        ? `The image “${name}” is not built yet: nymph image build ${name}.`
+        : `There is no image “${name}”.`,
     );
   }
 

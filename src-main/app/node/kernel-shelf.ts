@@ -14,7 +14,7 @@ export type ChosenKernel = { kernel: KernelInfo; cpus: number; seccomp: boolean;
 
 export class KernelShelf {
   private kernels: KernelInfo[] = [];
-  private readonly library: KernelLibrary;
+  private readonly shelf: KernelLibrary;
   private readonly paths: Paths;
   private readonly jobs: Jobs;
   private readonly usedBy: (kernel: string) => string[];
@@ -30,11 +30,11 @@ export class KernelShelf {
     this.jobs = parts.jobs;
     this.usedBy = parts.usedBy;
     this.announce = parts.announce;
-    this.library = openKernelLibrary({ cacheDirectory: parts.paths.kernels });
+    this.shelf = openKernelLibrary({ cacheDirectory: parts.paths.kernels });
   }
 
   async open(): Promise<void> {
-    this.kernels = await this.library.list();
+    this.kernels = await this.shelf.list();
   }
 
   list(): KernelView[] {
@@ -77,18 +77,18 @@ export class KernelShelf {
   }
 
   async import(path: string): Promise<KernelView> {
-    const kernel = await this.library.importFile(path);
+    const kernel = await this.shelf.importFile(path);
     await this.refresh();
     return this.list().find((view) => view.id === kernel.id)!;
   }
 
   async setDefault(id: string): Promise<void> {
-    await this.library.setDefault(id === 'auto' ? undefined : id);
+    await this.shelf.setDefault(id === 'auto' ? undefined : id);
     await this.refresh();
   }
 
   async remove(id: string): Promise<void> {
-    await this.library.remove(id);
+    await this.shelf.remove(id);
     await this.refresh();
   }
 

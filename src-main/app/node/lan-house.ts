@@ -70,7 +70,8 @@ export class LanHouse {
 
   async create(name: string, services: { dhcp: boolean; dns: boolean }): Promise<NetworkView> {
     if (this.has(name)) throw new Refusal('exists', `There is a network “${name}” already.`);
-    if (this.notes.length >= lansMax) throw new Refusal('no-space', 'There are 200 networks already.');
+    if (this.notes.length >= lansMax)
+      throw new Refusal('no-space', 'There are 200 networks already.');
     const taken = new Set(this.notes.map((note) => note.number));
     const number = Array.from({ length: 250 }, (_, index) => index + 1).find((n) => !taken.has(n))!;
     const note: LanNote = { id: randomBytes(4).toString('hex'), name, number, ...services };
@@ -100,7 +101,10 @@ export class LanHouse {
       machine.spec?.nics.some((nic) => nic.network === note.name),
     );
     if (users.length > 0) {
-      const who = users.slice(0, 3).map((user) => `“${user.name}”`).join(', ');
+      const who = users
+        .slice(0, 3)
+        .map((user) => `“${user.name}”`)
+        .join(', ');
       throw new Refusal('in-use', `The network “${name}” has ${who} connected to it.`);
     }
     await this.save(this.notes.filter((other) => other.id !== note.id));
@@ -121,7 +125,13 @@ export class LanHouse {
       });
     }
     const port = `${machine.spec!.id}.${nic.slot}`;
-    await lans.attach({ lanId: note.id, portId: port, fd, machineName: machine.name, mac: nic.mac });
+    await lans.attach({
+      lanId: note.id,
+      portId: port,
+      fd,
+      machineName: machine.name,
+      mac: nic.mac,
+    });
     this.cables.set(port, { lan: note.id, machine, nic, port });
     this.announce(note.id);
   }
@@ -195,7 +205,10 @@ export class LanHouse {
       gateway: `10.77.${note.number}.1`,
       services: { dhcp: note.dhcp, dns: note.dns },
       ports,
-      rxBytesPerSecond: this.rate(note.id, ports.reduce((sum, port) => sum + port.rxBytes, 0)),
+      rxBytesPerSecond: this.rate(
+        note.id,
+        ports.reduce((sum, port) => sum + port.rxBytes, 0),
+      ),
       dropped: ports.reduce((sum, port) => sum + port.dropped, 0),
       ...(note.position ? { position: note.position } : {}),
     };
@@ -206,7 +219,9 @@ export class LanHouse {
     const atMs = performance.now();
     const last = this.rates.get(id);
     if (last && atMs - last.atMs < 500) return last.perSecond;
-    const perSecond = last ? Math.max(0, ((rxBytes - last.rxBytes) * 1000) / (atMs - last.atMs)) : 0;
+    const perSecond = last
+      ? Math.max(0, ((rxBytes - last.rxBytes) * 1000) / (atMs - last.atMs))
+      : 0;
     this.rates.set(id, { atMs, rxBytes, perSecond });
     return perSecond;
   }

@@ -89,7 +89,8 @@ export class MachineStore {
 
   async rename(name: string, newName: string): Promise<void> {
     checkName(newName);
-    if (this.exists(newName)) throw new Refusal('exists', `There is a machine “${newName}” already.`);
+    if (this.exists(newName))
+      throw new Refusal('exists', `There is a machine “${newName}” already.`);
     await rename(this.directory(name), this.directory(newName));
     await syncDirectory(this.paths.machines);
   }
@@ -125,7 +126,9 @@ export class MachineStore {
   }
 
   private async latest(name: string): Promise<string> {
-    const entries = (await readdir(this.paths.trash)).filter((entry) => entry.split('@')[0] === name);
+    const entries = (await readdir(this.paths.trash)).filter(
+      (entry) => entry.split('@')[0] === name,
+    );
     const last = entries.sort((a, b) => Number(a.split('@')[1]) - Number(b.split('@')[1])).at(-1);
     if (!last) throw new Refusal('not-found', `There is no “${name}” in the trash.`);
     return last;

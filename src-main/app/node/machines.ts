@@ -85,11 +85,13 @@ export class Machines {
     }
     const name = wanted.name ?? this.freeName(wanted.image);
     checkName(name);
-    if (this.store.exists(name)) throw new Refusal('exists', `There is a machine “${name}” already.`);
+    if (this.store.exists(name))
+      throw new Refusal('exists', `There is a machine “${name}” already.`);
     const { report } = this.images.note(wanted.image);
     if (report.engine === 'none') throw new Refusal('unsupported', report.sentence);
     for (const network of wanted.networks) {
-      if (!this.lans.has(network)) throw new Refusal('not-found', `There is no network “${network}”.`);
+      if (!this.lans.has(network))
+        throw new Refusal('not-found', `There is no network “${network}”.`);
     }
     if (wanted.networks.length > nicSlots) {
       throw new Refusal('unsupported', `A machine has at most ${nicSlots} network cards.`);
@@ -120,7 +122,10 @@ export class Machines {
   async remove(driver: Driver, force: boolean): Promise<void> {
     if (driver.alive) {
       if (!force) {
-        throw new Refusal('wrong-state', `“${driver.name}” is ${driver.state}; stop it first, or use force.`);
+        throw new Refusal(
+          'wrong-state',
+          `“${driver.name}” is ${driver.state}; stop it first, or use force.`,
+        );
       }
       await driver.kill();
     }
@@ -150,15 +155,21 @@ export class Machines {
   }
 
   async connect(driver: Driver, network: string): Promise<void> {
-    if (!this.lans.has(network)) throw new Refusal('not-found', `There is no network “${network}”.`);
+    if (!this.lans.has(network))
+      throw new Refusal('not-found', `There is no network “${network}”.`);
     const nics = driver.spec?.nics ?? [];
     if (nics.some((nic) => nic.network === network)) {
       throw new Refusal('exists', `“${driver.name}” is connected to “${network}” already.`);
     }
     const taken = new Set(nics.map((nic) => nic.slot));
-    const slot = Array.from({ length: nicSlots }, (_, index) => index).find((index) => !taken.has(index));
+    const slot = Array.from({ length: nicSlots }, (_, index) => index).find(
+      (index) => !taken.has(index),
+    );
     if (slot === undefined) {
-      throw new Refusal('no-space', `“${driver.name}” has all its ${nicSlots} network cards connected.`);
+      throw new Refusal(
+        'no-space',
+        `“${driver.name}” has all its ${nicSlots} network cards connected.`,
+      );
     }
     await driver.connect(network, makeNic(network, slot));
   }
@@ -199,7 +210,10 @@ export class Machines {
     const disk = disks.find((other) => other.id === id);
     if (!disk) throw new Refusal('not-found', `“${driver.name}” has no disk “${id}”.`);
     if (disks.indexOf(disk) === 0) {
-      throw new Refusal('in-use', 'The root disk goes with its machine; delete the machine instead.');
+      throw new Refusal(
+        'in-use',
+        'The root disk goes with its machine; delete the machine instead.',
+      );
     }
     return driver
       .configure({ disks: disks.filter((other) => other !== disk).map(plainDisk) })

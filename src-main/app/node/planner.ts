@@ -100,7 +100,10 @@ export class Planner {
     const [asked, has] = [spec.memory, available].map((bytes) =>
       formatSize(Math.floor(bytes / 2 ** 20) * 2 ** 20),
     );
-    throw new Refusal('no-space', `“${name}” asks for ${asked} of memory; this host has ${has} free.`);
+    throw new Refusal(
+      'no-space',
+      `“${name}” asks for ${asked} of memory; this host has ${has} free.`,
+    );
   }
 }
 

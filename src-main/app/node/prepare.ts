@@ -31,7 +31,9 @@ export function prepareSteps(wanted: { kernels: boolean }): PrepareStep[] {
 /** Both are found again by their content in a few milliseconds, but not before they are made. */
 async function tinyMissing(): Promise<boolean> {
   const made = await readdir(builtDirectory(nymphPaths())).catch((): string[] => []);
-  return !made.some((name) => name.startsWith('tiny-')) || !made.some((name) => name.startsWith('boot-'));
+  return (
+    !made.some((name) => name.startsWith('tiny-')) || !made.some((name) => name.startsWith('boot-'))
+  );
 }
 
 async function makeTiny(report: (fraction: undefined, text: string) => void): Promise<void> {
@@ -63,5 +65,7 @@ function kernelStep(flavour: 'up' | 'smp'): PrepareStep {
 
 /** Whether a build of the vkernel can be begun here without asking anybody for anything. */
 export function canBuildKernel(): boolean {
-  return process.platform === 'linux' && process.arch === 'x64' && missingBuildPackages().length === 0;
+  return (
+    process.platform === 'linux' && process.arch === 'x64' && missingBuildPackages().length === 0
+  );
 }

@@ -13,7 +13,14 @@ const keptCount = 120;
 /** A client this far behind gets no samples until it has caught up. */
 const pendingBytesMax = 1 << 20;
 
-type Counters = { atMs: number; cpuSeconds: number; rx: number; tx: number; read: number; write: number };
+type Counters = {
+  atMs: number;
+  cpuSeconds: number;
+  rx: number;
+  tx: number;
+  read: number;
+  write: number;
+};
 
 export class StatsWatch {
   private readonly watchers = new Map<Connection, Set<string>>();

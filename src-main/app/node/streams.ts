@@ -40,7 +40,10 @@ export async function execInGuest(
   assert(stream, 'a command is run by a stream');
   const guest = driver.guest;
   if (!guest?.hello) {
-    throw new Refusal('unavailable', `“${driver.name}” has no agent, so nothing can be run inside it.`);
+    throw new Refusal(
+      'unavailable',
+      `“${driver.name}” has no agent, so nothing can be run inside it.`,
+    );
   }
   const send = (kind: number) => async (bytes: Uint8Array) => {
     const message = new Uint8Array(bytes.length + 1);

@@ -62,7 +62,10 @@ export class Uploads {
   resolve(source: { path: string } | { grant: string }, trusted: boolean) {
     if ('path' in source) {
       if (!trusted) {
-        throw new Refusal('denied', 'A browser cannot name files of this host; drop the file instead.');
+        throw new Refusal(
+          'denied',
+          'A browser cannot name files of this host; drop the file instead.',
+        );
       }
       if (!isAbsolute(source.path)) throw new Refusal('usage', 'Name the file by its full path.');
       return { path: source.path, title: basename(source.path), done: () => {} };

@@ -52,8 +52,10 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
 }
 
 function confinementNote(wanted: 'on' | 'off', works: boolean, reason?: string): string {
-  if (wanted === 'off') return 'Its owner switched the compartment off: it runs with your own rights.';
-  if (!works) return `It runs with your own rights: ${reason ?? 'no compartment can be made here.'}`;
+  if (wanted === 'off')
+    return 'Its owner switched the compartment off: it runs with your own rights.';
+  if (!works)
+    return `It runs with your own rights: ${reason ?? 'no compartment can be made here.'}`;
   return 'It sees its kernel, its own folder and its sockets, and nothing else of this host.';
 }
 

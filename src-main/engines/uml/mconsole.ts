@@ -12,7 +12,11 @@ const magic = 0xcafebabe;
 const version = 2;
 const dataLengthMax = 512;
 
-export type MconsoleReply = { readonly failed: boolean; readonly more: boolean; readonly text: string };
+export type MconsoleReply = {
+  readonly failed: boolean;
+  readonly more: boolean;
+  readonly text: string;
+};
 
 export function encodeRequest(command: string): Uint8Array {
   const data = new TextEncoder().encode(command);
@@ -28,7 +32,8 @@ export function encodeRequest(command: string): Uint8Array {
 
 /** @throws Refusal `bad-input`: the kernel is as little to be trusted as its guest. */
 export function decodeReply(message: Uint8Array): MconsoleReply {
-  if (message.length < 12) throw new Refusal('bad-input', 'The kernel answered with too few bytes.');
+  if (message.length < 12)
+    throw new Refusal('bad-input', 'The kernel answered with too few bytes.');
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   const length = view.getUint32(8, true);
   if (length > message.length - 12) {

@@ -37,8 +37,13 @@ async function startAndConnect(): Promise<Socket> {
   });
   const ready = new Promise<void>((resolve, reject) => {
     child.stdout!.once('data', () => resolve());
-    child.once('exit', () => reject(new Refusal('unavailable', 'The server did not start: see server.log.')));
-    setTimeout(() => reject(new Refusal('timeout', 'The server did not start in time.')), startTimeoutMs).unref();
+    child.once('exit', () =>
+      reject(new Refusal('unavailable', 'The server did not start: see server.log.')),
+    );
+    setTimeout(
+      () => reject(new Refusal('timeout', 'The server did not start in time.')),
+      startTimeoutMs,
+    ).unref();
   });
   await ready;
   child.stdout!.destroy();

@@ -89,7 +89,7 @@ function readWords(command: Command, argv: string[]): Words {
   const [fewest, most] = command.words;
   const { positionals, values } = parsed;
   const wrong = positionals.length < fewest || positionals.length > most;
-  if (wrong || (rest.length > 0) !== (command.rest === true)) {
+  if (wrong || rest.length > 0 !== (command.rest === true)) {
     throw new Refusal('usage', `Usage: nymph ${command.usage}`);
   }
   return { positionals, rest, values: values as Words['values'] };
@@ -113,8 +113,10 @@ async function main(argv: string[]): Promise<number> {
     }
   } catch (thrown) {
     const refusal = asRefusal(thrown);
-    if (refusal.code === 'internal' && process.env['NYMPH_DEBUG']) say(String((thrown as Error).stack));
-    if (wantsJson) json({ error: { code: refusal.code, message: refusal.message, at: refusal.at } });
+    if (refusal.code === 'internal' && process.env['NYMPH_DEBUG'])
+      say(String((thrown as Error).stack));
+    if (wantsJson)
+      json({ error: { code: refusal.code, message: refusal.message, at: refusal.at } });
     else say(refusal.message);
     return exitCodes[refusal.code];
   }

@@ -30,7 +30,12 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
   const all = [heading.map((word) => word.toUpperCase()), ...rows];
   const widths = heading.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
   for (const row of all) {
-    data(row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd());
+    data(
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    );
   }
 }
 

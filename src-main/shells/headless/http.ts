@@ -76,7 +76,8 @@ async function answer(door: HttpDoor, request: IncomingMessage, response: Server
   harden(response);
   const given = url.searchParams.get('token');
   if (given !== null && request.method === 'GET' && goodHost(request, port)) {
-    if (!same(given, door.token)) return plain(response, 403, 'That is not the token of this server.');
+    if (!same(given, door.token))
+      return plain(response, 403, 'That is not the token of this server.');
     url.searchParams.delete('token');
     response.setHeader(
       'Set-Cookie',
@@ -99,8 +100,11 @@ async function answer(door: HttpDoor, request: IncomingMessage, response: Server
 function refusalFor(door: HttpDoor, request: IncomingMessage, port: number): string | undefined {
   if (!goodHost(request, port)) return 'This server answers to its own address only.';
   const origin = request.headers.origin;
-  if (origin !== undefined && !origins(port).includes(origin)) return 'Another page asked for this.';
-  const cookie = new RegExp(`(?:^|; )${cookieName}-${port}=([^;]*)`).exec(request.headers.cookie ?? '');
+  if (origin !== undefined && !origins(port).includes(origin))
+    return 'Another page asked for this.';
+  const cookie = new RegExp(`(?:^|; )${cookieName}-${port}=([^;]*)`).exec(
+    request.headers.cookie ?? '',
+  );
   if (!cookie || !same(cookie[1]!, door.token)) {
     return 'Open Nymph with the whole address that it printed, token included.';
   }
@@ -130,7 +134,12 @@ function harden(response: ServerResponse): void {
   response.setHeader('Cache-Control', 'no-cache');
 }
 
-async function upload(door: HttpDoor, url: URL, request: IncomingMessage, response: ServerResponse) {
+async function upload(
+  door: HttpDoor,
+  url: URL,
+  request: IncomingMessage,
+  response: ServerResponse,
+) {
   const title = (url.searchParams.get('name') ?? 'file').slice(0, 200);
   const length = Number(request.headers['content-length']);
   try {
@@ -158,7 +167,8 @@ async function sendFile(
     return plain(response, 400, 'That is no address.');
   }
   const path = join(root, wanted === sep ? 'index.html' : wanted);
-  if (wanted.includes('\0') || !path.startsWith(root + sep)) return plain(response, 404, 'Not here.');
+  if (wanted.includes('\0') || !path.startsWith(root + sep))
+    return plain(response, 404, 'Not here.');
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) return plain(response, 404, 'Not here.');
   response.setHeader('Content-Type', types[extname(path)] ?? 'application/octet-stream');

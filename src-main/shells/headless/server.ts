@@ -93,7 +93,10 @@ export async function findServer(home?: string): Promise<{ url: string; pid: num
   const paths = nymphPaths(process.env, home);
   if (!(await answers(paths.socket))) return undefined;
   try {
-    return JSON.parse(readFileSync(join(paths.run, noteFile), 'utf8')) as { url: string; pid: number };
+    return JSON.parse(readFileSync(join(paths.run, noteFile), 'utf8')) as {
+      url: string;
+      pid: number;
+    };
   } catch {
     return undefined;
   }

@@ -15,7 +15,12 @@ import { Refusal } from '../../../base/refusal.ts';
 import { makeDirectory, readTextIfThere, writeFileAtomic } from '../../../base/node/files.ts';
 import { mkfifo, socketpairSeqpacket } from '../../../base/node/posix.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
-import { commandLine, layoutDescriptors, nicSlots, type DescriptorLayout } from '../command-line.ts';
+import {
+  commandLine,
+  layoutDescriptors,
+  nicSlots,
+  type DescriptorLayout,
+} from '../command-line.ts';
 import { bareEnvironment, sandboxArguments } from '../sandbox.ts';
 import { closePipes, fifoNames, openPipes, type Pipes } from './pipe.ts';
 import { childrenOf, findKernel, identify } from './process.ts';
@@ -70,7 +75,9 @@ export class UmlEngine implements Engine {
     }
   }
 
-  async adopt(plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>): Promise<RunningMachine | undefined> {
+  async adopt(
+    plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>,
+  ): Promise<RunningMachine | undefined> {
     const text = await readTextIfThere(join(plan.runDirectory, launchFile));
     if (text === undefined) return undefined;
     const record = JSON.parse(text) as LaunchRecord;
@@ -145,7 +152,9 @@ function spawnKernel(plan: LaunchPlan, layout: DescriptorLayout, handles: Handle
 function spawned(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
-    child.once('error', (error) => reject(new Refusal('unavailable', `It cannot start: ${error.message}.`)));
+    child.once('error', (error) =>
+      reject(new Refusal('unavailable', `It cannot start: ${error.message}.`)),
+    );
   });
 }
 
@@ -164,7 +173,8 @@ async function insidePid(child: ChildProcess): Promise<number> {
   let text = '';
   for await (const chunk of info) text += String(chunk);
   const first = /"child-pid":\s*(\d+)/.exec(text)?.[1];
-  if (!first) throw new Refusal('unavailable', 'The compartment could not be made: see the machine’s log.');
+  if (!first)
+    throw new Refusal('unavailable', 'The compartment could not be made: see the machine’s log.');
   for (let attempt = 0; attempt < 500; attempt++) {
     const kernel = childrenOf(Number(first))[0];
     if (kernel !== undefined) return kernel;

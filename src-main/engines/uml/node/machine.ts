@@ -177,7 +177,10 @@ function childExit(child: ChildProcess): Promise<ExitReport> {
 }
 
 function signalName(number: number): string {
-  return { 6: 'SIGABRT', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM', 7: 'SIGBUS' }[number] ?? `signal ${number}`;
+  return (
+    { 6: 'SIGABRT', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM', 7: 'SIGBUS' }[number] ??
+    `signal ${number}`
+  );
 }
 
 function descendants(pid: number): number[] {

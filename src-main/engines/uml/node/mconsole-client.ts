@@ -42,7 +42,8 @@ export class MconsoleClient {
         return !reply.more || ++count >= repliesMax;
       },
     });
-    if (failed) throw new Refusal('wrong-state', `The kernel refused “${command}”: ${text.trim()}.`);
+    if (failed)
+      throw new Refusal('wrong-state', `The kernel refused “${command}”: ${text.trim()}.`);
     return text;
   }
 

@@ -66,7 +66,10 @@ export function fifoNames(runDirectory: string, layout: DescriptorLayout) {
     input: join(runDirectory, `${label}.in`),
     output: join(runDirectory, `${label}.out`),
   });
-  return { consoles: layout.consoles.map((_, index) => names(`console${index}`)), agent: names('agent') };
+  return {
+    consoles: layout.consoles.map((_, index) => names(`console${index}`)),
+    agent: names('agent'),
+  };
 }
 
 export function openPipes(runDirectory: string, layout: DescriptorLayout): Pipes {

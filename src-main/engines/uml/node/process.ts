@@ -49,7 +49,9 @@ export function identify(pid: number): ProcessIdentity | undefined {
 }
 
 function allPids(): number[] {
-  return readdirSync('/proc').map(Number).filter((pid) => pid > 0);
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0);
 }
 
 export function childrenOf(pid: number): number[] {
@@ -98,7 +100,7 @@ export function findMemoryFd(pid: number): number | undefined {
   try {
     for (const fd of readdirSync(`/proc/${pid}/fd`)) {
       const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-      if (/\/vm_file-\w+ \(deleted\)$/.test(target)) return Number(fd);
+      if (/\/(vm_file-\w+|#\d+) \(deleted\)$/.test(target)) return Number(fd);
     }
   } catch {
     // Gone, or not ours to look into.

@@ -31,7 +31,9 @@ export const hostCommands: Commands = {
     run: async (client, { values }) => {
       const machines = await client.call('machine.list', {});
       if (values['json']) return json(machines);
-      const rows = values['tree'] ? inTree(machines) : machines.map((machine) => ({ machine, depth: 0 }));
+      const rows = values['tree']
+        ? inTree(machines)
+        : machines.map((machine) => ({ machine, depth: 0 }));
       table(
         ['name', 'state', 'cpus', 'memory', 'image', 'addresses'],
         rows.map(({ machine, depth }) => [
@@ -61,8 +63,16 @@ export const hostCommands: Commands = {
     words: [0, 0],
     run: async (client) => {
       const names = [
-        'snapshot', 'machine.changed', 'machine.removed', 'network.changed', 'network.removed',
-        'image.changed', 'image.removed', 'kernel.changed', 'job.changed', 'host.changed',
+        'snapshot',
+        'machine.changed',
+        'machine.removed',
+        'network.changed',
+        'network.removed',
+        'image.changed',
+        'image.removed',
+        'kernel.changed',
+        'job.changed',
+        'host.changed',
       ] as const;
       for (const name of names) {
         client.on(name, (payload) => data(JSON.stringify({ event: name, payload })));
@@ -82,7 +92,11 @@ export const hostCommands: Commands = {
       if (port !== undefined && !/^\d{1,5}$/.test(String(port))) {
         throw new Refusal('usage', 'A port is a number from 0 to 65535.');
       }
-      process.argv = [process.argv[0]!, 'serve', ...(port === undefined ? [] : ['--port', String(port)])];
+      process.argv = [
+        process.argv[0]!,
+        'serve',
+        ...(port === undefined ? [] : ['--port', String(port)]),
+      ];
       await import('../../headless/main.ts');
       await new Promise(() => {});
     },
@@ -101,7 +115,10 @@ export const hostCommands: Commands = {
 };
 
 function inTree(machines: MachineView[]): { machine: MachineView; depth: number }[] {
-  const under = (parent: string | undefined, depth: number): { machine: MachineView; depth: number }[] =>
+  const under = (
+    parent: string | undefined,
+    depth: number,
+  ): { machine: MachineView; depth: number }[] =>
     machines
       .filter((machine) => machine.parent === parent)
       .flatMap((machine) => [{ machine, depth }, ...under(machine.name, depth + 1)]);

@@ -76,7 +76,9 @@ export const imageCommands: Commands = {
       data(`Name         ${image.name}`);
       data(`What         ${image.description}`);
       data(`Size         ${bytes(image.virtualBytes)}, ${bytes(image.realBytes)} on the host`);
-      data(`Runs on      ${image.engine === 'none' ? 'no engine here' : `the ${image.engine} engine`}`);
+      data(
+        `Runs on      ${image.engine === 'none' ? 'no engine here' : `the ${image.engine} engine`}`,
+      );
       data(`Used by      ${image.usedBy.join(', ') || 'nobody'}`);
     },
   },
@@ -94,7 +96,8 @@ export async function followJob(client: Client, job: JobView): Promise<string> {
   const ended = await client.call('job.wait', { job: job.id });
   process.off('SIGINT', cancel);
   progress.end();
-  if (ended.state === 'cancelled') throw new Refusal('cancelled', 'Cancelled; nothing was changed.');
+  if (ended.state === 'cancelled')
+    throw new Refusal('cancelled', 'Cancelled; nothing was changed.');
   if (ended.state !== 'done') throw new Refusal('bad-input', ended.error ?? 'It failed.');
   return ended.outcome ?? '';
 }

@@ -46,8 +46,7 @@ export const insideCommands: Commands = {
     },
   },
   run: {
-    usage:
-      'run [--image I] [--engine E] [--memory S] [--cpus N] [--network L] -- CMD...',
+    usage: 'run [--image I] [--engine E] [--memory S] [--cpus N] [--network L] -- CMD...',
     about: 'Run a command in a throw-away machine; its output, its exit code',
     options: { ...machineOptions, network: { type: 'string' } },
     words: [0, 0],
@@ -115,7 +114,10 @@ async function typeInto(stream: ByteStream<null>): Promise<void> {
         resolve();
       });
       stdin.on('end', () => resolve());
-      stream.result.then(() => resolve(), (refusal: Refusal) => reject(refusal));
+      stream.result.then(
+        () => resolve(),
+        (refusal: Refusal) => reject(refusal),
+      );
     });
     stream.cancel();
     stream.result.catch(() => {});

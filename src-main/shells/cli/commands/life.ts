@@ -36,7 +36,10 @@ export const lifeCommands: Commands = {
         networks: (values['network'] as string[] | undefined) ?? [],
       });
       if (values['json']) json(machine);
-      else say(`Made ${machine.name}: ${machine.cpus} CPU, ${machine.memoryMib} MiB, ${machine.image}.`);
+      else
+        say(
+          `Made ${machine.name}: ${machine.cpus} CPU, ${machine.memoryMib} MiB, ${machine.image}.`,
+        );
     },
   },
   start: {
