@@ -96,8 +96,9 @@ export function headers(house: Source[]): Fault[] {
   return house.flatMap(({ path, text }) => {
     if (!isOurs(path) || !isCode(path)) return [];
     const body = text.replace(/^#!.*\n/, '');
-    if (!body.startsWith('/**')) return [`${path}:1: no header comment says what this is`];
-    const lines = body.slice(0, body.indexOf('*/')).split('\n').length;
+    const header = /^(\/\*\*[^]*?\*\/|(\/\/[^\n]*\n)+)/.exec(body)?.[0];
+    if (header === undefined) return [`${path}:1: no header comment says what this is`];
+    const lines = header.split('\n').length;
     return lines > headerLinesMax + 2 ? [`${path}:1: the header has ${lines} lines`] : [];
   });
 }
@@ -131,7 +132,7 @@ export function banned(house: Source[]): Fault[] {
     '(deb|security|ftp)\\.debian\\.org|archive\\.ubuntu',
   );
   const workplace = anyOf(
-    '(?<![\\w.])/work/(main|shared|\\.)|\\.library\\b',
+    '(?<![\\w.])/work/(main|shared|\\.)|/\\.library\\b',
     'shared/(design|experiments)|\\bsub-?agents?\\b',
   );
   for (const { path, text, code } of house) {
