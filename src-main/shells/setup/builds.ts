@@ -56,18 +56,19 @@ export function mainStep(): Step {
       const all = files();
       for (const [index, file] of all.entries()) {
         report(index / all.length, relative(root, file));
-        emit(file, join(folder, relative(source, file)));
+        emit(source, relative(source, file), folder);
       }
     },
   });
 }
 
 /** Writes one file of src-main as Electron can read it. */
-export function emit(from: string, to: string): void {
+function emit(source: string, path: string, folder: string): void {
+  const [from, to] = [join(source, path), join(folder, path)];
   mkdirSync(dirname(to), { recursive: true });
   if (!from.endsWith('.ts')) return cpSync(from, to);
-  const isPreload = from.endsWith('/electron/preload.ts');
-  const script = plainScript(readFileSync(from, 'utf8'));
+  const isPreload = path === 'shells/electron/preload.ts';
+  const script = oneDeeper(plainScript(readFileSync(from, 'utf8')), path.split('/').length);
   if (isPreload) writeFileSync(to.replace(/\.ts$/, '.cjs'), commonScript(script));
   else writeFileSync(to.replace(/\.ts$/, '.js'), script);
 }
@@ -75,9 +76,21 @@ export function emit(from: string, to: string): void {
 /** Without types, and naming its neighbours as they are called in dist/main. */
 export function plainScript(text: string): string {
   return stripTypeScriptTypes(text).replace(
-    /(\bfrom\s+|\bimport\s+|\bimport\(\s*|\bnew URL\(\s*|\bresolve\(\s*)'(\.{1,2}\/[^'\n]+)\.ts'/g,
+    /(\bfrom\s+|\bimport(?:\s+|\(\s*)|\bnew URL\(\s*|\bmeta\.dirname,\s*)'(\.{1,2}\/[^'\n]+)\.ts'/g,
     "$1'$2.js'",
   );
+}
+
+/**
+ * dist/main lies one folder deeper than src-main, so a path that climbs out of src-main, to
+ * resources/ or package.json, climbs once more.
+ * @param climbs how many `../` lead from the file to beside src-main.
+ */
+export function oneDeeper(script: string, climbs: number): string {
+  const out = `((?:\\.\\./){${climbs}})`;
+  return script
+    .replace(new RegExp(`(import\\.meta\\.dirname,\\s*')${out}`, 'g'), '$1../$2')
+    .replace(new RegExp(`(new URL\\(\\s*')${out}`, 'g'), '$1../$2');
 }
 
 /** A sandboxed preload must be CommonJS; ours imports Electron and exports nothing. */

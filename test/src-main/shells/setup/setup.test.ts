@@ -9,7 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Refusal } from '../../../../src-main/base/refusal.ts';
 import { aptStep, missingOf, type Run } from '../../../../src-main/shells/setup/apt.ts';
-import { commonScript, plainScript } from '../../../../src-main/shells/setup/builds.ts';
+import {
+  commonScript,
+  oneDeeper,
+  plainScript,
+} from '../../../../src-main/shells/setup/builds.ts';
 import {
   electronProgram,
   electronStep,
@@ -233,6 +237,12 @@ suite('what Electron runs', () => {
     for (const name of ["'../b.js'", "'./c.js'", "'./d.js'", "'not ./e.ts'"]) {
       assert.ok(script.includes(name), name);
     }
+  });
+
+  test('finds what lies beside src-main from one folder deeper', () => {
+    const script = "join(import.meta.dirname, '../../../package.json'); new URL('../../x.js', u);";
+    assert.equal(oneDeeper(script, 3), script.replace('../../../p', '../../../../p'));
+    assert.equal(oneDeeper(script, 4), script);
   });
 
   test('has a preload in CommonJS that asks for Electron alone', () => {
