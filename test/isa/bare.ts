@@ -1,0 +1,62 @@
+import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
+import { Hart } from '../../src-main/engines/riscv/hart.ts';
+import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
+import { at, machine } from '../../src-main/engines/riscv/layout.ts';
+import type { Limits } from '../../src-main/engines/riscv/jit/region.ts';
+import { assemble } from './assemble.ts';
+
+/**
+ * A bare machine for tests: 4 MiB of RAM, one hart in M-mode, no threads. Programs start at
+ * 0x8000_0000 and end in a jump to themselves (`done:` / `jal zero, done`).
+ */
+const shared = createShared({ ramMib: 4, harts: 1 });
+const pristine = new Uint8Array(shared.memory.buffer, at.harts, shared.layout.ram - at.harts).slice();
+
+export interface Engine {
+  name: string;
+  threshold: number;
+  limits?: Limits;
+}
+
+export const engines: Engine[] = [
+  { name: 'interpreter', threshold: 0 },
+  { name: 'translator', threshold: 1 },
+  { name: 'translator in tiny regions', threshold: 1, limits: { instructions: 3, blocks: 2 } },
+];
+
+export interface Bare {
+  hart: Hart;
+  ram: Uint8Array;
+  x(name: number): bigint;
+}
+
+export function bare(engine: Engine): Bare {
+  new Uint8Array(shared.memory.buffer, at.harts, pristine.length).set(pristine);
+  new Int32Array(shared.memory.buffer, at.machine, 64).fill(0, machine.stop >> 2, 8);
+  const ram = guestRam(shared);
+  ram.fill(0);
+  let ticks = 0;
+  const clock = { ticks: () => ticks++, wallMs: () => 0 };
+  const bus = new Bus(shared.memory, shared.layout, clock);
+  const hart = new Hart(shared, 0, bus, clock);
+  hart.reset(true);
+  hart.state.setWide('pc', 0x8000_0000n);
+  hart.state.setWord('threshold', engine.threshold);
+  if (engine.limits !== undefined) hart.translator.limits = engine.limits;
+  return { hart, ram, x: (n) => hart.state.x(n) };
+}
+
+export function put(machineUnderTest: Bare, words: Uint32Array, offset = 0): void {
+  machineUnderTest.ram.set(new Uint8Array(words.buffer), offset);
+}
+
+/** Assembles, runs `count` instructions, returns the machine. */
+export function execute(engine: Engine, source: string, count = 10_000): Bare {
+  const m = bare(engine);
+  put(m, assemble(`${source}\ndone:\njal zero, done`));
+  m.hart.refuel(count);
+  for (let turns = 0; turns < 1000 && m.hart.state.word('fuel') > 0; turns++) {
+    if (m.hart.core.run(m.hart.state.base) === 2) m.hart.state.poke(1);
+  }
+  return m;
+}
