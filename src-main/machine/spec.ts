@@ -6,7 +6,7 @@
  *   const spec = parseSpec(text);
  *   const newText = editSpec(text, { memory: '512MiB' });
  */
-import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { Refusal } from '../base/refusal.ts';
 import { engineName, machineName } from '../contract/machine.ts';
@@ -113,7 +113,7 @@ export function checkName(name: string): string {
 /** @throws Refusal `bad-input` with the line and column of the first fault. */
 export function parseSpec(text: string): MachineSpec {
   const { document, lines } = readDocument(text);
-  const parsed = specSchema.safeParse(document.toJS({ maxAliasCount: 10 }) ?? {});
+  const parsed = specSchema.safeParse(plainOf(document) ?? {});
   if (!parsed.success) throw faultOf(parsed.error.issues[0]!, document, lines);
   const spec = parsed.data;
   for (const key of ['id', 'file'] as const) {
@@ -147,11 +147,35 @@ export function editSpec(text: string, changes: Partial<Record<keyof SpecInput, 
   const { document } = readDocument(text);
   for (const [key, value] of Object.entries(changes)) {
     if (value === undefined) document.delete(key);
-    else document.set(key, document.createNode(value));
+    else setKeepingComment(document, key, value);
   }
-  const edited = document.toString();
+  // Long lines are the owner's business, and so is how a list in brackets is spaced.
+  const edited = document.toString({ lineWidth: 0, flowCollectionPadding: /\[ |\{ /.test(text) });
   parseSpec(edited);
   return edited;
+}
+
+function setKeepingComment(document: Document.Parsed, key: string, value: unknown): void {
+  const before: unknown = document.get(key, true);
+  if (isScalar(before) && (typeof value !== 'object' || value === null)) {
+    before.value = value;
+    return;
+  }
+  const node = document.createNode(value);
+  if (isNode(before) && isNode(node)) {
+    node.comment = before.comment ?? null;
+    node.commentBefore = before.commentBefore ?? null;
+  }
+  document.set(key, node);
+}
+
+/** The values; few aliases are enough for anybody, and more can grow without bound. */
+function plainOf(document: Document.Parsed): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 10 });
+  } catch {
+    throw new Refusal('bad-input', 'machine.yaml uses more aliases than can be followed.');
+  }
 }
 
 function readDocument(text: string): { document: Document.Parsed; lines: LineCounter } {
