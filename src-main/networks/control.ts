@@ -25,6 +25,8 @@ export interface PortConfig {
   fd: number;
   machineName: string;
   mac: number;
+  /** What it holds from an earlier switch; taken over if nobody else has it. */
+  heldAddress?: number;
   up: boolean;
 }
 

@@ -69,6 +69,15 @@ export class LanServices {
     this.#parts.config.services = services;
   }
 
+  /** Takes over a lease that an earlier switch has given: the machine does not know of the change. */
+  restore(station: Station, address: number, nowMs: number): void {
+    const { mac, port } = station;
+    if (!this.leases.isFreeFor(address, mac, nowMs)) return;
+    const endsMs = nowMs + leaseMs;
+    this.leases.grant({ mac, address, port, hostName: undefined, endsMs, bound: true });
+    this.#parts.onLeases(this.leases.current(nowMs));
+  }
+
   handle(bytes: Uint8Array, offset: number, length: number, port: number, nowMs: number): void {
     const frame = bytes.subarray(offset, offset + length);
     const header = readEthernet(frame);

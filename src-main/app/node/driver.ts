@@ -256,7 +256,7 @@ export class Driver {
           `“${this.name}” is ${this.state}; cables wait until it runs.`,
         );
       }
-      if (this.running) await this.running.plugNic(nic.slot, nic.mac);
+      if (this.running) await this.plug(this.running, nic);
       await this.edit({ nics: [...spec.nics, nic] });
       if (this.running) await this.joinLan(network, nic);
       this.note(`Connected to ${network}`);
@@ -267,7 +267,12 @@ export class Driver {
     return this.queue(async () => {
       const spec = this.goodSpec();
       await this.around.lans.detach(this, nic);
-      if (this.running) await this.running.unplugNic(nic.slot).catch(() => undefined);
+      if (this.running) {
+        // A card that is up cannot be taken out, and only the guest can take it down. One whose
+        // guest does not stays in its slot without a cable, and takes the next one.
+        await this.guest?.takeDown(nic.slot);
+        await this.running.unplugNic(nic.slot).catch(() => undefined);
+      }
       await this.edit({ nics: spec.nics.filter((other) => other.id !== nic.id) });
       this.note(`Disconnected from ${nic.network}`);
     });
@@ -386,6 +391,14 @@ export class Driver {
       this.kernel = this.around.planner.kernelFor(this.spec);
     } catch (thrown) {
       this.kernel = { id: '', choice: asRefusal(thrown).message };
+    }
+  }
+
+  private async plug(running: RunningMachine, nic: NicSpec): Promise<void> {
+    try {
+      await running.plugNic(nic.slot, nic.mac);
+    } catch (thrown) {
+      if (!/already configured/.test(asRefusal(thrown).message)) throw thrown;
     }
   }
 

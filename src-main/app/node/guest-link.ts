@@ -12,6 +12,7 @@ import { clock } from './clock.ts';
 /** Long enough for a loaded host; a guest without the agent is up when its kernel answers. */
 const helloTimeoutMs = 10 * 60_000;
 const statsPeriodMs = 1000;
+const takeDownTimeoutMs = 3000;
 const lingerMs = 5000;
 const sigkill = 9;
 
@@ -100,6 +101,19 @@ export class GuestLink {
   cardAddresses(slot: number): string[] {
     const card = this.addresses.find(({ network }) => network === `vec${slot}`);
     return card?.addresses ?? [];
+  }
+
+  /** Takes a card down, in whatever way the guest has; best effort, soon over. */
+  async takeDown(slot: number): Promise<void> {
+    if (!this.hello) return;
+    const card = `vec${slot}`;
+    const script = `ip link set ${card} down || ifconfig ${card} down`;
+    try {
+      const { exit } = this.client.exec({ argv: ['/bin/sh', '-c', script] });
+      await Promise.race([exit, clock.delay(takeDownTimeoutMs)]);
+    } catch {
+      // No shell in there; the card stays.
+    }
   }
 
   exec(

@@ -30,6 +30,8 @@ export class LanHouse {
   private notes: LanNote[] = [];
   private readonly cables = new Map<string, Cable>();
   private lans?: Lans;
+  /** Addresses leased to cards, by hardware address. */
+  private held: Record<string, string> = {};
   private readonly paths: Paths;
   private readonly machines: () => Iterable<Driver>;
   private readonly announce: (id: string) => void;
@@ -48,6 +50,8 @@ export class LanHouse {
   async open(): Promise<void> {
     const text = await readTextIfThere(this.file);
     if (text !== undefined) this.notes = JSON.parse(text) as LanNote[];
+    const held = await readTextIfThere(this.leasesFile);
+    if (held !== undefined) this.held = JSON.parse(held) as Record<string, string>;
   }
 
   async close(): Promise<void> {
@@ -115,7 +119,7 @@ export class LanHouse {
   /** Puts the far end of a machine's network slot into the switch. */
   async attach(network: string, machine: Driver, nic: NicSpec, fd: number): Promise<void> {
     const note = this.find(network);
-    const lans = (this.lans ??= new Lans());
+    const lans = (this.lans ??= new Lans({ onLeases: (id) => this.takeLeases(id) }));
     if (!lans.has(note.id)) {
       await lans.createLan({
         id: note.id,
@@ -131,6 +135,7 @@ export class LanHouse {
       fd,
       machineName: machine.name,
       mac: nic.mac,
+      heldAddress: machine.running?.ours ? undefined : this.held[nic.mac],
     });
     this.cables.set(port, { lan: note.id, machine, nic, port });
     this.announce(note.id);
@@ -175,6 +180,17 @@ export class LanHouse {
       txBytes += counters?.rxBytes ?? 0;
     }
     return { rxBytes, txBytes };
+  }
+
+  /** Kept for a server that comes after this one, for as long as the machines' run folder. */
+  private takeLeases(id: string): void {
+    for (const lease of this.lans?.leases(id) ?? []) this.held[lease.mac] = lease.address;
+    this.announce(id);
+    void writeFileAtomic(this.leasesFile, JSON.stringify(this.held)).catch(() => {});
+  }
+
+  private get leasesFile(): string {
+    return join(this.paths.run, 'leases.json');
   }
 
   private viewOf(note: LanNote): NetworkView {

@@ -96,8 +96,9 @@ export class Machines {
     if (wanted.networks.length > nicSlots) {
       throw new Refusal('unsupported', `A machine has at most ${nicSlots} network cards.`);
     }
+    const id = randomBytes(4).toString('hex');
     const spec: SpecInput = {
-      id: randomBytes(4).toString('hex'),
+      id,
       engine: wanted.engine ?? report.engine,
       cpus: wanted.cpus,
       memory: formatSize(wanted.memoryMib * 2 ** 20),
@@ -109,7 +110,7 @@ export class Machines {
       ...(report.root?.init && report.root.init !== '/sbin/init' ? { init: report.root.init } : {}),
       disks: [{ id: 'root', image: wanted.image, file: 'root.cow' }],
       ...(wanted.networks.length > 0
-        ? { nics: wanted.networks.map((network, slot) => makeNic(network, slot)) }
+        ? { nics: wanted.networks.map((network, slot) => makeNic(id, network, slot)) }
         : {}),
       ...(wanted.tags.length > 0 ? { tags: wanted.tags } : {}),
     };
@@ -171,7 +172,7 @@ export class Machines {
         `“${driver.name}” has all its ${nicSlots} network cards connected.`,
       );
     }
-    await driver.connect(network, makeNic(network, slot));
+    await driver.connect(network, makeNic(driver.spec!.id, network, slot));
   }
 
   async disconnect(driver: Driver, network: string): Promise<void> {
@@ -273,9 +274,12 @@ export class Machines {
   }
 }
 
-/** A card with a random locally administered unicast address (IEEE 802, U/L bit set). */
-function makeNic(network: string, slot: number): NicSpec {
-  const tail = [...randomBytes(5)].map((byte) => byte.toString(16).padStart(2, '0'));
+/**
+ * A card with a locally administered unicast address (IEEE 802, U/L bit set) that follows from the
+ * machine's id and the slot: a card that is put in again is the same card.
+ */
+function makeNic(machineId: string, network: string, slot: number): NicSpec {
+  const tail = [...(machineId.match(/../g) ?? []), slot.toString(16).padStart(2, '0')];
   return { id: `nic${slot}`, slot, network, mac: ['52', ...tail].join(':') };
 }
 

@@ -5,8 +5,8 @@
  *
  * `attach` works on a duplicate of the descriptor, so the caller may close its own at any time.
  * What is here is the truth: should the thread ever fail it is started again with the same LANs
- * and ports (`onRestart` tells why), at most `restartsMax` times a minute. Counters go on, leases
- * come back as their holders renew, at the same addresses.
+ * and ports (`onRestart` tells why), at most `restartsMax` times a minute. Counters and
+ * leases go on.
  */
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
@@ -37,6 +37,8 @@ export interface AttachOptions {
   fd: number;
   machineName: string;
   mac: string;
+  /** The address it holds already, when it was leased one before this switch began. */
+  heldAddress?: string;
   /** False: the cable is there, the link is down. */
   up?: boolean;
 }
@@ -156,6 +158,7 @@ export class Lans {
       fd: duplicate(options.fd),
       machineName: options.machineName,
       mac,
+      heldAddress: options.heldAddress === undefined ? undefined : parseAddress(options.heldAddress),
       up: options.up ?? true,
     };
     this.#counters.fill(0, portRow(port), portRow(port + 1));
@@ -350,6 +353,11 @@ export class Lans {
       portId: this.#portIdOf(lease.port),
       endsAtMs: lease.endsMs + offsetMs,
     }));
+    // A thread that is started anew is told with each port what its machine holds.
+    for (const port of this.#ports.values()) {
+      const lease = notice.leases.find((other) => other.mac === port.config.mac);
+      if (lease && port.lanId === lan.id) port.config.heldAddress = lease.address;
+    }
     this.#listeners.onLeases?.(lan.id);
   }
 

@@ -91,8 +91,15 @@ class Controls {
         forwarder.lans.delete(control.lan);
         return undefined;
       }
-      case 'attach':
-        return forwarder.attach(control.config, this.#lan(control.config.lan));
+      case 'attach': {
+        const { config } = control;
+        const lan = this.#lan(config.lan);
+        forwarder.attach(config, lan);
+        if (config.heldAddress !== undefined) {
+          lan.host.restore(config, config.heldAddress, performance.now());
+        }
+        return undefined;
+      }
       case 'detach':
         return forwarder.detach(this.#port(control.port));
       case 'set-up':
