@@ -8,6 +8,8 @@
 import type { ByteStream } from '../client/connect.ts';
 import type { Link } from './link.svelte.ts';
 
+type Sink = (bytes: Uint8Array) => Promise<void> | void;
+
 /** So long without bytes, and what comes next is live and not the kept scrollback. */
 const replayQuietMs = 200;
 const againMs = 1000;
@@ -30,7 +32,7 @@ export class Console {
     this.number = number;
   }
 
-  attach(sink: (bytes: Uint8Array) => Promise<void>, onRestart: () => void): void {
+  attach(sink: Sink, onRestart: () => void): void {
     this.stream?.cancel();
     clearTimeout(this.againTimer);
     const { client } = this.link;
@@ -56,7 +58,7 @@ export class Console {
   }
 
   /** After an end: once more in a moment, for as long as the machine is alive. */
-  attachAgain(sink: (bytes: Uint8Array) => Promise<void>, onRestart: () => void): void {
+  attachAgain(sink: Sink, onRestart: () => void): void {
     clearTimeout(this.againTimer);
     this.againTimer = setTimeout(() => this.attach(sink, onRestart), againMs);
   }

@@ -95,6 +95,15 @@ describe('the window', () => {
     await window.untilConsole(/nymph #1/);
   });
 
+  test('a flood of small pieces is drawn at once and the console answers after it', async () => {
+    await window.openMachine('gateway', 'Console');
+    await window.untilConsole(/gateway:~#/);
+    await window.type('flood\n');
+    await window.untilConsole(/piece 5999[^]*gateway:~#$/, 8000);
+    await window.type('uname -a\n');
+    await window.untilConsole(/7\.2\.1-nymph/);
+  });
+
   test('the tree is worked by keys: arrows, a letter, Space to start, Enter to open', async () => {
     await window.row('build-box').focus();
     await page.keyboard.press('ArrowDown');

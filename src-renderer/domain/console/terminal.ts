@@ -1,7 +1,7 @@
 /**
  * One xterm on one element, and the console it is attached to. Bytes go straight between the
  * stream and xterm: no component state, no JSON, and the stream is held back until xterm has
- * parsed what it was given.
+ * parsed most of what it was given.
  *
  * A guest's bytes are hostile: it gets no clipboard (unless the user allows writing), links open
  * only after asking, and what the kept scrollback asks of the terminal is not answered, because
@@ -26,6 +26,8 @@ export type Asks = {
 };
 
 const scrollbackLines = 10_000;
+/** Half of what one stream may have under way, so that a flood never leaves xterm idle. */
+const unparsedBytesMax = 128 << 10;
 const encoder = new TextEncoder();
 
 export class ConsoleTerminal {
@@ -37,6 +39,8 @@ export class ConsoleTerminal {
   private readonly console: Console;
   private readonly asks: Asks;
   private readonly askBeforePaste: () => boolean;
+  private unparsedBytes = 0;
+  private wake: () => void = () => {};
   private resizeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -69,9 +73,19 @@ export class ConsoleTerminal {
     this.fit.fit();
   }
 
-  /** Called with the console's bytes; resolves when they are on the screen's grid. */
-  readonly take = (bytes: Uint8Array): Promise<void> =>
-    new Promise((resolve) => this.term.write(bytes, resolve));
+  /**
+   * Called with the console's bytes. Holds the sender back only while xterm has more than enough
+   * unparsed: waiting for each small piece would cost a timer apiece, some 15 kB/s in all.
+   */
+  readonly take = (bytes: Uint8Array): Promise<void> | void => {
+    this.unparsedBytes += bytes.length;
+    this.term.write(bytes, () => {
+      this.unparsedBytes -= bytes.length;
+      if (this.unparsedBytes <= unparsedBytesMax / 2) this.wake();
+    });
+    if (this.unparsedBytes < unparsedBytesMax) return undefined;
+    return new Promise((resolve) => (this.wake = resolve));
+  };
 
   restart(): void {
     this.term.reset();
@@ -106,6 +120,7 @@ export class ConsoleTerminal {
     this.observer.disconnect();
     this.element.removeEventListener('paste', this.onPaste, true);
     this.term.dispose();
+    this.wake();
   }
 
   private load(guestClipboard: boolean): void {
