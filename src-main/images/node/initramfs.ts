@@ -14,9 +14,9 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { writeCpio } from '../cpio.ts';
 import { cached, contentHash } from './cache.ts';
-import { run } from './run.ts';
+import { compileGuest, guestFlags, guestSources, type GuestArchitecture } from './compile.ts';
 
-export type GuestArchitecture = 'x86_64' | 'riscv64';
+export type { GuestArchitecture };
 
 export interface InitramfsRequest {
   /** The folder that holds what is built; made when it is missing. */
@@ -36,27 +36,12 @@ export interface Initramfs {
   reused: boolean;
 }
 
-const compilers = {
-  x86_64: { program: 'gcc', package: 'gcc libc6-dev' },
-  riscv64: { program: 'riscv64-linux-gnu-gcc', package: 'gcc-riscv64-linux-gnu' },
-};
-
-/** No libc and nothing that would call one; sections are dropped when nobody uses them. */
-const flags = [
-  '-std=gnu11', '-Os', '-Wall', '-Wextra', '-ffreestanding', '-fno-builtin', '-nostdlib',
-  '-static', '-fno-pie', '-no-pie', '-fno-stack-protector', '-fno-asynchronous-unwind-tables',
-  '-fno-tree-loop-distribute-patterns', '-ffunction-sections', '-fdata-sections',
-  '-Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro', '-s',
-];
-
-export const guestSources = join(import.meta.dirname, '../../../resources/guest');
-
 export async function buildInitramfs(request: InitramfsRequest): Promise<Initramfs> {
   const architecture = request.architecture ?? 'x86_64';
   const folder = request.sources ?? guestSources;
   const names = (await readdir(folder)).filter((name) => /\.[ch]$/.test(name)).sort();
   const sources = await Promise.all(names.map((name) => readFile(join(folder, name))));
-  const hash = contentHash([architecture, ...flags, ...names, ...sources]);
+  const hash = contentHash([architecture, ...guestFlags, ...names, ...sources]);
   const { path, reused } = await cached(request.cache, `boot-${architecture}-${hash}`, (scratch) =>
     make(scratch, folder, names, architecture, request),
   );
@@ -72,13 +57,8 @@ async function make(
 ): Promise<void> {
   const agent = join(scratch, 'agent');
   const files = names.filter((name) => name.endsWith('.c')).map((name) => join(folder, name));
-  const compiler = compilers[architecture];
-  request.log?.(`Compiling the boot program with ${compiler.program}.`);
-  await run(compiler.program, [...flags, '-o', agent, ...files], {
-    signal: request.signal,
-    onLine: request.log,
-    package: compiler.package,
-  });
+  request.log?.('Compiling the boot program.');
+  await compileGuest(agent, files, { architecture, signal: request.signal, log: request.log });
   const archive = writeCpio([
     { kind: 'directory', path: 'dev', mode: 0o755 },
     // The kernel opens it for process 1 before anything is mounted.

@@ -16,6 +16,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   input?: string;
   directory?: string;
+  /** On cancel: SIGTERM first, and SIGKILL only after this time. */
+  gentleMs?: number;
   /** Every line the program says, on either stream, as it comes. */
   onLine?: (line: string) => void;
   /** The Debian package that has the program, for the sentence when it is missing. */
@@ -41,9 +43,13 @@ export function run(program: string, args: string[], options: RunOptions = {}): 
     const stdout = collect(child.stdout, options.onLine);
     const stderr = collect(child.stderr, options.onLine);
     let stop: Refusal | undefined;
+    let hard: NodeJS.Timeout | undefined;
     const cancel = () => {
       stop = new Refusal('cancelled', 'Cancelled.');
-      if (child.pid !== undefined) killGroup(child.pid);
+      const { pid } = child;
+      if (pid === undefined) return;
+      killGroup(pid, options.gentleMs ? 'SIGTERM' : 'SIGKILL');
+      if (options.gentleMs) hard = setTimeout(() => killGroup(pid, 'SIGKILL'), options.gentleMs);
     };
     options.signal?.addEventListener('abort', cancel, { once: true });
     child.stdin.on('error', () => {}); // it may end without reading all
@@ -53,6 +59,7 @@ export function run(program: string, args: string[], options: RunOptions = {}): 
       reject(error.code === 'ENOENT' ? missing(program, options.package ?? program) : error);
     });
     child.on('close', (code, by) => {
+      clearTimeout(hard);
       options.signal?.removeEventListener('abort', cancel);
       if (stop) reject(stop);
       else if (code === 0) resolve({ stdout: stdout(), stderr: stderr() });
@@ -73,9 +80,9 @@ function searchPath(): string {
   return `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`;
 }
 
-function killGroup(pid: number): void {
+function killGroup(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
-    process.kill(-pid, 'SIGKILL');
+    process.kill(-pid, signal);
   } catch {
     // It has ended already.
   }
@@ -83,7 +90,8 @@ function killGroup(pid: number): void {
 
 function failed(program: string, code: number | string, said: string): Refusal {
   const lines = said.split('\n').map((line) => line.trim()).filter((line) => line !== '');
-  const last = lines.at(-1) ?? 'It said nothing';
+  // Programs of the apt family say what is wrong first and that it was wrong last.
+  const last = lines.find((line) => line.startsWith('E: ')) ?? lines.at(-1) ?? 'It said nothing';
   return new Refusal('internal', `${program} ended with ${code}: ${last.replace(/\.*$/, '')}.`);
 }
 

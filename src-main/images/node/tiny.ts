@@ -1,6 +1,7 @@
 /**
  * Tiny Linux: an ext4 image with Debian's busybox (the static one) and our own few files from
- * resources/guest/tiny: login prompt on tty0 and tty1, DHCP on every network card, 4 MB in all.
+ * resources/guest/tiny: a login prompt on the first consoles, DHCP on every Ethernet card, 7 MB on the host.
+ * Process 1 is our own (resources/guest/init/init.c says why), all commands are busybox.
  *
  *   const { path } = await buildTiny({ cache })           → a raw ext4 image, no partition table
  *
@@ -13,12 +14,12 @@ import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { cached, contentHash } from './cache.ts';
 import { fillExt4, formatExt4, type TreeEntry } from './ext4.ts';
-import { guestSources } from './initramfs.ts';
+import { compileGuest, guestFlags, guestSources, type GuestArchitecture } from './compile.ts';
 import { run } from './run.ts';
 
 export interface TinyRequest {
   cache: string;
-  /** The folder of our files for the image; by default the one of this checkout. */
+  /** The folder with `tiny/`, `init/` and the C sources; by default the one of this checkout. */
   sources?: string;
   /** A static busybox; by default the machine's own. */
   busybox?: string;
@@ -26,7 +27,8 @@ export interface TinyRequest {
   applets?: string[];
   /** Virtual size; on the host the file takes what its content takes. */
   sizeMib?: number;
-  /** Terminals with a login prompt, in the order of their prompts. */
+  architecture?: GuestArchitecture;
+  /** Terminals with a login prompt, in the order of their prompts: names in /dev. */
   consoles?: string[];
   signal?: AbortSignal;
   log?: (line: string) => void;
@@ -44,12 +46,15 @@ const folders = [
   'bin', 'dev', 'etc', 'etc/nymph', 'etc/udhcpc', 'mnt', 'proc', 'root', 'run', 'sys', 'tmp',
   'usr', 'usr/local', 'usr/local/bin', 'var', 'var/log', 'var/www',
 ];
-/** Ours, in place of busybox's link: see resources/guest/tiny/sbin/poweroff. */
-const powerCommands = ['poweroff', 'reboot', 'halt'];
-const layout = 3; // raise it when the code below makes something else of the same files
+/** Not links to busybox; the second is its init under another name. */
+const ours = ['init', 'linuxrc'];
+const layout = 4; // raise it when the code below makes something else of the same files
 
 export async function buildTiny(request: TinyRequest): Promise<BuiltImage> {
-  const sources = request.sources ?? join(guestSources, 'tiny');
+  const folder = request.sources ?? guestSources;
+  const sources = join(folder, 'tiny');
+  const architecture = request.architecture ?? 'x86_64';
+  const program = ['init/init.c', 'sys.c', 'sys.h'].map((name) => join(folder, name));
   const busybox = request.busybox ?? (await findBusybox());
   const sizeMib = request.sizeMib ?? 1024;
   const consoles = request.consoles ?? ['tty0', 'tty1'];
@@ -57,18 +62,20 @@ export async function buildTiny(request: TinyRequest): Promise<BuiltImage> {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
-  const contents = await Promise.all([busybox, ...files].map((file) => readFile(file)));
+  const contents = await Promise.all([busybox, ...program, ...files].map((file) => readFile(file)));
   assertStatic(contents[0] ?? new Uint8Array(0), busybox);
   const hash = contentHash([
-    `${layout} ${sizeMib} ${consoles.join()} ${request.applets?.join() ?? ''}`,
+    [layout, sizeMib, consoles, request.applets ?? [], architecture, guestFlags].join(' '),
     ...files.map((file) => file.slice(sources.length)),
     ...contents,
   ]);
   const { path, reused } = await cached(request.cache, `tiny-${hash}`, async (scratch) => {
     request.log?.('Making the Tiny Linux image.');
     const applets = request.applets ?? (await appletsOf(busybox, request.signal));
-    await make(join(scratch, 'tiny.ext4'), { sources, files, busybox, applets, consoles, sizeMib,
-      hash, signal: request.signal });
+    await make(join(scratch, 'tiny.ext4'), {
+      sources, files, program: program.filter((name) => name.endsWith('.c')), architecture,
+      busybox, applets, consoles, sizeMib, hash, signal: request.signal,
+    });
   });
   const image = join(path, 'tiny.ext4');
   const { size, blocks } = await stat(image);
@@ -111,6 +118,9 @@ async function appletsOf(busybox: string, signal?: AbortSignal): Promise<string[
 interface Making {
   sources: string;
   files: string[];
+  /** C files of process 1. */
+  program: string[];
+  architecture: GuestArchitecture;
   busybox: string;
   applets: string[];
   consoles: string[];
@@ -128,21 +138,13 @@ async function make(image: string, making: Making): Promise<void> {
   try {
     await symlink(making.busybox, join(scratch, 'busybox'));
     await symlink(making.sources, join(scratch, 'files'));
-    await writeInittab(making, scratch);
+    await compileGuest(join(scratch, 'init'), making.program, making);
+    await writeFile(join(scratch, 'consoles'), making.consoles.map((tty) => `${tty}\n`).join(''));
     await fillExt4(image, await treeOf(making, scratch), making.signal);
   } finally {
     await rm(scratch, { recursive: true, force: true });
     await rm(`${image}.debugfs`, { force: true });
   }
-}
-
-/** The prompts are the only thing that depends on the machine's kind of consoles. */
-async function writeInittab(making: Making, scratch: string): Promise<void> {
-  const given = await readFile(join(making.sources, 'etc/inittab'), 'utf8');
-  const prompts = making.consoles.map(
-    (tty) => `${tty}::respawn:/sbin/getty -L 38400 ${tty} xterm-256color`,
-  );
-  await writeFile(join(scratch, 'inittab'), given.replace('@PROMPTS@', prompts.join('\n')));
 }
 
 async function treeOf(making: Making, scratch: string): Promise<TreeEntry[]> {
@@ -157,18 +159,21 @@ async function treeOf(making: Making, scratch: string): Promise<TreeEntry[]> {
   link('/usr/bin', '../bin');
   link('/usr/sbin', '../bin');
   tree.push({ path: '/bin/busybox', kind: 'file', mode: 0o755, from: join(scratch, 'busybox') });
+  tree.push({ path: '/bin/init', kind: 'file', mode: 0o755, from: join(scratch, 'init') });
   for (const name of making.applets) {
-    if (!powerCommands.includes(name)) link(`/bin/${name}`, 'busybox');
+    if (!ours.includes(name)) link(`/bin/${name}`, 'busybox');
   }
-  for (const name of powerCommands.slice(1)) link(`/bin/${name}`, powerCommands[0] ?? '');
+  tree.push({
+    path: '/etc/nymph/consoles', kind: 'file', mode: 0o644, from: join(scratch, 'consoles'),
+  });
   for (const file of making.files) {
     const inside = file.slice(making.sources.length + 1);
     const content = await readFile(file);
     tree.push({
-      path: `/${inside.replace(/^sbin\//, 'bin/')}`,
+      path: `/${inside}`,
       kind: 'file',
       mode: content.subarray(0, 2).toString() === '#!' ? 0o755 : 0o644,
-      from: inside === 'etc/inittab' ? join(scratch, 'inittab') : join(scratch, 'files', inside),
+      from: join(scratch, 'files', inside),
     });
   }
   link('/etc/mtab', '/proc/self/mounts');
