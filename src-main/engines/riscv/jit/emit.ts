@@ -8,10 +8,11 @@ import type { Expr, Func, Stmt } from '../wasm/parse.ts';
 import { invokeSignature } from '../wasm/compile.ts';
 import type { Instruction } from '../cpu/isa.ts';
 import { edgeKey } from './flow.ts';
+import { hostFusesMadd, maddFused } from './fused.ts';
 import type { Flow } from './flow.ts';
 import type { Block, Step } from './region.ts';
-import { registerUse, writeMask } from './registers.ts';
-import type { RegisterUse } from './registers.ts';
+import { registerUse, setKey, writes } from './registers.ts';
+import type { RegisterSet, RegisterUse } from './registers.ts';
 
 /**
  * Writes a region as one WebAssembly function `r(h, fuel) → fuel`: integer registers in locals,
@@ -65,6 +66,16 @@ const storeWords: Record<string, { size: number; hit: string }> = {
   st64: { size: 8, hit: 'store64' },
 };
 
+/** Double operations that the host does exactly when the result is usual: helper → opcode. */
+const usualFloat: Record<string, number[]> = {
+  fadd_d: [0xa0],
+  fsub_d: [0xa1],
+  fmul_d: [0xa2],
+  fdiv_d: [0xa3],
+  fsqrt_d: [0x9f],
+  ...(hostFusesMadd ? { fmadd_op_d: maddFused } : {}),
+};
+
 export function emitRegion(flow: Flow, environment: Environment): Emitted {
   return new RegionEmitter(flow, environment).emit();
 }
@@ -80,7 +91,8 @@ class RegionEmitter implements Binder {
   private readonly children: number[][];
   private readonly loopLabel = new Map<number, number>();
   private readonly joinLabel = new Map<number, number>();
-  private readonly faultLabel = new Map<number, number>();
+  private readonly floats = new Array<number>(32).fill(-1);
+  private readonly faultLabel = new Map<string, number>();
   private h = 0;
   private fuel = 0;
   private tlb = 0;
@@ -88,9 +100,10 @@ class RegionEmitter implements Binder {
   private entry = 0;
   private va = 0;
   private value = 0;
+  private real = 0;
   private faultAt = 0;
   private step!: Step;
-  private dirty = 0;
+  private dirty: RegisterSet = { x: 0, f: 0 };
   private left = 0; // instructions of the block after the present one
   private gates = 0; // FPU checks already made in this block
 
@@ -133,15 +146,16 @@ class RegionEmitter implements Binder {
     this.page = e.alloc('i64');
     this.va = e.alloc('i64');
     this.value = e.alloc('i64');
+    this.real = e.alloc('f64');
     this.prologue();
     // Outside everything: one block per set of registers that a fault has to write back.
-    const groups = this.use.faultMasks;
-    for (const mask of groups) this.faultLabel.set(mask, e.open(2));
+    const groups = [...this.use.faults];
+    for (const [key] of groups) this.faultLabel.set(key, e.open(2));
     this.tree(0);
     e.op(0x00);
-    for (const mask of groups.toReversed()) {
+    for (const [, set] of groups.toReversed()) {
       e.close();
-      this.faultExit(mask);
+      this.faultExit(set);
     }
     e.op(0x00);
     this.builder.addFunction('r', invokeSignature, true, e.finish());
@@ -166,13 +180,22 @@ class RegionEmitter implements Binder {
     e.i64(-4096);
     e.op(0x83);
     e.set(this.page);
+    const { used, load } = this.use;
     for (let n = 1; n < 32; n++) {
-      if (((this.use.used >>> n) & 1) === 0) continue;
+      if (((used.x >>> n) & 1) === 0) continue;
       this.locals[n] = e.alloc('i64');
-      if (((this.use.load >>> n) & 1) === 0) continue;
+      if (((load.x >>> n) & 1) === 0) continue;
       e.get(this.h);
       e.memory('load64', n * 8);
       e.set(this.locals[n]!);
+    }
+    for (let n = 0; n < 32; n++) {
+      if (((used.f >>> n) & 1) === 0) continue;
+      this.floats[n] = e.alloc('f64');
+      if (((load.f >>> n) & 1) === 0) continue;
+      e.get(this.h);
+      e.memory('loadf64', hartAt.f + n * 8);
+      e.set(this.floats[n]!);
     }
   }
 
@@ -207,7 +230,7 @@ class RegionEmitter implements Binder {
   private block(n: number): void {
     const { e } = this;
     const block = this.flow.order[n]!;
-    this.dirty = this.use.dirty[n]!;
+    this.dirty = { ...this.use.dirty[n]! };
     this.gates = 0;
     this.left = block.count;
     if (block.count > 0) {
@@ -232,7 +255,7 @@ class RegionEmitter implements Binder {
       case 'branch': {
         const s = statementsOf(last!.what)[0]!;
         if (s.k === 'expr') this.e.value(s.e, 'i32');
-        const { dirty } = this;
+        const dirty = { ...this.dirty };
         this.e.open(4);
         this.follow(block, block.next);
         this.e.close();
@@ -280,12 +303,18 @@ class RegionEmitter implements Binder {
 
   // ---- ways out
 
-  private writeBack(mask: number): void {
+  private writeBack(set: RegisterSet): void {
     for (let n = 1; n < 32; n++) {
-      if (((mask >>> n) & 1) === 0) continue;
+      if (((set.x >>> n) & 1) === 0) continue;
       this.e.get(this.h);
       this.e.get(this.locals[n]!);
       this.e.memory('store64', n * 8);
+    }
+    for (let n = 0; n < 32; n++) {
+      if (((set.f >>> n) & 1) === 0) continue;
+      this.e.get(this.h);
+      this.e.get(this.floats[n]!);
+      this.e.memory('storef64', hartAt.f + n * 8);
     }
   }
 
@@ -370,7 +399,7 @@ class RegionEmitter implements Binder {
     if (rd === 0) return;
     this.pageOffset(block.other);
     this.e.set(this.locals[rd]!);
-    this.dirty |= 1 << rd;
+    this.dirty.x |= 1 << rd;
   }
 
   private indirect(block: Block): void {
@@ -389,9 +418,9 @@ class RegionEmitter implements Binder {
     this.leaveByLookup();
   }
 
-  private faultExit(mask: number): void {
+  private faultExit(set: RegisterSet): void {
     const { e } = this;
-    this.writeBack(mask);
+    this.writeBack(set);
     e.get(this.h);
     e.get(this.page);
     e.get(this.faultAt);
@@ -421,7 +450,7 @@ class RegionEmitter implements Binder {
       e.op(0x6a);
       e.set(this.fuel);
     }
-    const label = this.faultLabel.get(this.dirty);
+    const label = this.faultLabel.get(setKey(this.dirty));
     if (label === undefined) throw new Error('a fault mask was not foreseen');
     e.br(label);
   }
@@ -432,8 +461,8 @@ class RegionEmitter implements Binder {
     this.step = step;
     this.left--;
     const { kind } = step.what;
-    const writes = writeMask(step);
-    if (kind === 'plain' && writes === 0 && !step.what.code.includes('fence')) return;
+    const written = writes(step);
+    if (kind === 'plain' && written.x === 0 && !step.what.code.includes('fence')) return;
     if (kind === 'fp' || kind === 'fpmem') this.gate(step);
     for (const s of statementsOf(step.what)) {
       if (kind === 'mem' && s.k === 'expr' && s.e.k === 'call' && !(s.e.name in storeWords)) {
@@ -441,7 +470,8 @@ class RegionEmitter implements Binder {
         this.checkFault();
       } else this.e.statement(s);
     }
-    this.dirty |= writes;
+    this.dirty.x |= written.x;
+    this.dirty.f |= written.f;
   }
 
   /** Once per block: is the FPU on; and if frm decides, is it a rounding mode. */
@@ -485,9 +515,8 @@ class RegionEmitter implements Binder {
       case 'fs1':
       case 'fs2':
       case 'fs3': {
-        const shift = name === 'fs1' ? 15 : name === 'fs2' ? 20 : 27;
-        e.get(this.h);
-        e.memory('load64', hartAt.f + ((bits >>> shift) & 31) * 8);
+        this.float(name);
+        e.op(0xbd); // its bits
         return 'i64';
       }
       case 'rm': {
@@ -506,6 +535,68 @@ class RegionEmitter implements Binder {
     }
   }
 
+  /** Register fs1, fs2 or fs3 as an f64, whatever it holds. */
+  private float(name: string): void {
+    const shift = name === 'fs1' ? 15 : name === 'fs2' ? 20 : 27;
+    this.e.get(this.floats[(this.step.bits >>> shift) & 31]!);
+  }
+
+  /**
+   * Double arithmetic, leaving an f64: the host's own operation when NX is set already, rounding
+   * is to nearest and the result is a normal number; else the exact helper decides.
+   */
+  private usual(call: Expr & { k: 'call' }, operation: number[]): void {
+    const { e } = this;
+    const rm = (this.step.bits >>> 12) & 7;
+    if (rm !== 0 && rm !== 7) {
+      e.expr(call);
+      e.op(0xbf);
+      return;
+    }
+    if (call.name === 'fmadd_op_d') this.fusedOperands();
+    else {
+      for (const arg of call.args.slice(1, -1)) if (arg.k === 'name') this.float(arg.name);
+    }
+    e.op(...operation);
+    if (call.name === 'fmadd_op_d') e.op(0xfd, 0x21, 0);
+    e.tee(this.real);
+    e.op(0x99); // abs
+    e.op(0xbd);
+    e.i64(0x0010_0000_0000_0001n);
+    e.op(0x7d);
+    e.i64(0x7fdf_ffff_ffff_ffffn);
+    e.op(0x54);
+    e.get(this.h);
+    e.memory('load32', fieldOffset('fflags'));
+    e.i32(1);
+    e.op(0x71, 0x71);
+    if (rm === 7) {
+      e.get(this.h);
+      e.memory('load32', fieldOffset('frm'));
+      e.op(0x45, 0x71);
+    }
+    e.op(0x45);
+    e.open(4);
+    e.expr(call);
+    e.op(0xbf);
+    e.set(this.real);
+    e.close();
+    e.get(this.real);
+  }
+
+  /** ±fs1, fs2, ±fs3 as vectors; opcode bits 3:2 say which signs turn (fmadd … fnmadd). */
+  private fusedOperands(): void {
+    const form = (this.step.bits >>> 2) & 3;
+    const splat = (name: string, negate: boolean) => {
+      this.float(name);
+      if (negate) this.e.op(0x9a);
+      this.e.op(0xfd, 0x14);
+    };
+    splat('fs1', form >= 2);
+    splat('fs2', false);
+    splat('fs3', (form & 1) !== 0);
+  }
+
   typeOf(name: string): Type | null {
     if (name === 'h' || name === 'rm') return 'i32';
     return /^(rs[12]|fs[123]|imm|pc)$/.test(name) ? 'i64' : null;
@@ -514,12 +605,12 @@ class RegionEmitter implements Binder {
   set(e: Emitter, name: string, value: Expr): boolean {
     const n = (this.step.bits >>> 7) & 31;
     if (name === 'fd') {
-      // The value first: it may fault, and then fd must stay.
-      e.value(value, 'i64');
-      e.set(this.value);
-      e.get(this.h);
-      e.get(this.value);
-      e.memory('store64', hartAt.f + n * 8);
+      if (value.k === 'call' && value.name in usualFloat) this.usual(value, usualFloat[value.name]!);
+      else {
+        e.value(value, 'i64');
+        e.op(0xbf);
+      }
+      e.set(this.floats[n]!);
       return true;
     }
     if (name !== 'rd') return false;

@@ -68,6 +68,8 @@ memory('load16s64', [], 'i64', 1, 0x32);
 memory('load16u64', [], 'i64', 1, 0x33);
 memory('load32s64', [], 'i64', 2, 0x34);
 memory('load32u64', [], 'i64', 2, 0x35);
+memory('loadf64', [], 'f64', 3, 0x2b);
+memory('storef64', ['f64'], null, 3, 0x39);
 memory('store64', ['i64'], null, 3, 0x37);
 memory('store32', ['i32'], null, 2, 0x36);
 memory('store8', ['i32'], null, 0, 0x3a);
