@@ -9,7 +9,7 @@
  */
 import type { CallName, Input, MethodName, Result, StreamName } from '../contract/methods.ts';
 import type { EventName, Events } from '../contract/events.ts';
-import { Refusal } from '../base/refusal.ts';
+import { asRefusal, Refusal } from '../base/refusal.ts';
 import {
   chunkBytesMax,
   creditBytes,
@@ -47,6 +47,9 @@ type StreamState = {
   ending: boolean;
   /** Sinks run one after another, so that a slow one really holds the sender back. */
   tail: Promise<void>;
+  /** Its sink has thrown. */
+  broken: boolean;
+  refuse: (refusal: Refusal) => void;
 };
 
 export class Client {
@@ -66,6 +69,7 @@ export class Client {
   call<M extends CallName>(method: M, params: Input<M>, signal?: AbortSignal): Promise<Result<M>> {
     const id = this.begin(method, params);
     if (typeof id !== 'number') return Promise.reject(id);
+    if (signal?.aborted) this.send({ cancel: id });
     signal?.addEventListener('abort', () => this.send({ cancel: id }), { once: true });
     return new Promise((resolve, reject) => {
       this.pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
@@ -81,8 +85,11 @@ export class Client {
       queue: [],
       ending: false,
       tail: Promise.resolve(),
+      broken: false,
+      refuse: () => {},
     };
     const result = new Promise<Result<M>>((resolve, reject) => {
+      stream.refuse = reject;
       this.pending.set(id, { resolve: resolve as (value: unknown) => void, reject, stream });
     });
     return {
@@ -168,8 +175,17 @@ export class Client {
     const stream = this.pending.get(id)?.stream;
     if (!stream) return;
     stream.tail = stream.tail.then(async () => {
+      if (stream.broken) return;
       await stream.sink(payload);
       this.send({ credit: id, bytes: payload.length });
+    });
+    // A sink that throws ends its own stream; nothing else on this channel notices.
+    stream.tail = stream.tail.catch((thrown: unknown) => {
+      stream.broken = true;
+      const waiting = this.pending.get(id);
+      this.pending.delete(id);
+      if (waiting) this.send({ cancel: id });
+      stream.refuse(asRefusal(thrown));
     });
   }
 

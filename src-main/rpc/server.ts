@@ -23,7 +23,10 @@ export interface StreamPort {
   readonly creditBytes: number;
   /** Called whenever credit grows from nothing; the source sends again from there. */
   onCredit: () => void;
-  /** Bytes from the client; taking them grants the client as many again. */
+  /**
+   * Bytes from the client; taking them grants the client as many again. What came before this was
+   * set waits for it, and so does the end.
+   */
   onBytes: (bytes: Uint8Array) => void | Promise<void>;
   /** The client will send no more. */
   onEnd: () => void;
@@ -53,13 +56,18 @@ export interface Api {
 const callsMax = 1024;
 const idle = () => {};
 
+type TakeBytes = (bytes: Uint8Array) => void | Promise<void>;
+
 class ServerStream implements StreamPort {
   creditBytes = creditBytes;
   onCredit: () => void = idle;
-  onBytes: (bytes: Uint8Array) => void | Promise<void> = idle;
-  onEnd: () => void = idle;
   /** What the client may still send before it must wait for us. */
   grantedBytes = creditBytes;
+  private takeBytes?: TakeBytes;
+  private takeEnd?: () => void;
+  /** Came before anybody listened; no more than the credit, which is not given again till then. */
+  private early: { bytes: Uint8Array; taken: (how: void | Promise<void>) => void }[] = [];
+  private earlyEnd = false;
   private readonly sendBytes: (bytes: Uint8Array) => void;
   private readonly signal: AbortSignal;
   private waiting: (() => void)[] = [];
@@ -68,6 +76,27 @@ class ServerStream implements StreamPort {
     this.sendBytes = sendBytes;
     this.signal = signal;
     signal.addEventListener('abort', () => this.wake(), { once: true });
+  }
+
+  set onBytes(take: TakeBytes) {
+    this.takeBytes = take;
+    for (const { bytes, taken } of this.early.splice(0)) taken(take(bytes));
+  }
+
+  set onEnd(take: () => void) {
+    this.takeEnd = take;
+    if (this.earlyEnd) take();
+  }
+
+  /** Bytes from the client; settles when they have been taken. */
+  receive(bytes: Uint8Array): void | Promise<void> {
+    if (this.takeBytes) return this.takeBytes(bytes);
+    return new Promise<void>((taken) => this.early.push({ bytes, taken }));
+  }
+
+  receiveEnd(): void {
+    if (this.takeEnd) this.takeEnd();
+    else this.earlyEnd = true;
   }
 
   send(bytes: Uint8Array): void {
@@ -153,6 +182,7 @@ export class Connection {
   }
 
   private receive(message: string | Uint8Array): void {
+    if (!this.open) return;
     try {
       if (typeof message === 'string') this.receiveControl(message);
       else this.receiveBytes(message);
@@ -168,22 +198,24 @@ export class Connection {
     if ('method' in message) this.begin(message.id, message.method, message.params);
     else if ('cancel' in message) this.calls.get(message.cancel)?.abort.abort();
     else if ('credit' in message) this.calls.get(message.credit)?.stream?.grow(message.bytes);
-    else this.calls.get(message.end)?.stream?.onEnd();
+    else this.calls.get(message.end)?.stream?.receiveEnd();
   }
 
   private receiveBytes(message: Uint8Array): void {
     const { stream: id, payload } = unpackBytes(message);
-    const stream = this.calls.get(id)?.stream;
+    const call = this.calls.get(id);
+    const stream = call?.stream;
     if (!stream) return;
     if (payload.length > stream.grantedBytes) {
       throw new Refusal('bad-input', 'More bytes were sent on a stream than were asked for.');
     }
     stream.grantedBytes -= payload.length;
+    // Whoever cannot take the bytes ends this call, never the server.
     void (async () => {
-      await stream.onBytes(payload.slice());
+      await stream.receive(payload.slice());
       stream.grantedBytes += payload.length;
       this.send({ credit: id, bytes: payload.length });
-    })();
+    })().catch(() => call.abort.abort());
   }
 
   private begin(id: number, method: string, params: unknown): void {

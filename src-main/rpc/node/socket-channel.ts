@@ -14,6 +14,8 @@ export class SocketChannel implements Channel {
   private readonly socket: Socket;
   private parts: Buffer[] = [];
   private heldBytes = 0;
+  /** How much must be held before there is anything to do. */
+  private neededBytes = headerBytes;
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -44,10 +46,10 @@ export class SocketChannel implements Channel {
   }
 
   private take(bytes: Buffer): void {
+    if (this.socket.destroyed) return;
     this.parts.push(bytes);
     this.heldBytes += bytes.length;
-    for (;;) {
-      if (this.heldBytes < headerBytes) return;
+    while (this.heldBytes >= this.neededBytes) {
       const whole = this.parts.length === 1 ? this.parts[0]! : Buffer.concat(this.parts);
       this.parts = [whole];
       const length = whole.readUInt32BE(0);
@@ -55,7 +57,10 @@ export class SocketChannel implements Channel {
         this.socket.destroy();
         return;
       }
-      if (whole.length < headerBytes + length) return;
+      // Only joined again when it is whole, or a long message would be copied once for each part.
+      this.neededBytes = headerBytes + length;
+      if (whole.length < this.neededBytes) return;
+      this.neededBytes = headerBytes;
       const content = whole.subarray(headerBytes, headerBytes + length);
       const rest = whole.subarray(headerBytes + length);
       this.parts = rest.length > 0 ? [rest] : [];
