@@ -16,17 +16,17 @@ export class MemoryChannel implements Channel {
     if (this.closed) return;
     const copy = typeof message === 'string' ? message : message.slice();
     this.log.push(copy);
-    queueMicrotask(() => {
-      if (!this.other.closed) this.other.onMessage(copy);
-    });
+    // As a socket does with what is on its way: it still arrives when one end has just closed.
+    queueMicrotask(() => this.other.onMessage(copy));
   }
 
   close(): void {
-    for (const end of [this, this.other]) {
-      if (end.closed) continue;
-      end.closed = true;
-      queueMicrotask(() => end.onClose());
-    }
+    if (this.closed) return;
+    this.closed = true;
+    queueMicrotask(() => {
+      this.onClose();
+      this.other.close();
+    });
   }
 }
 
