@@ -114,6 +114,8 @@ function machineHandlers(app: App) {
     'machine.get': ({ machine }: Params<'machine.get'>) => app.viewMachine(find(machine)),
     'machine.create': async (wanted: Params<'machine.create'>, caller: Caller) => {
       if (wanted.diskPaths.length > 0) mustBeTrusted(caller);
+      // Before an image is imported for a machine that then is refused.
+      app.machines.refuseCreation(wanted);
       const extra = [];
       for (const path of wanted.diskPaths) extra.push(await app.importNow(path, caller.signal));
       const driver = await app.machines.create(wanted);
@@ -165,7 +167,7 @@ function partHandlers(app: App) {
     'console.log': (wanted: Params<'console.log'>, caller: Caller) =>
       sendConsoleLog(find(wanted.machine), wanted.console, caller),
     'console.resize': (wanted: Params<'console.resize'>) => {
-      find(wanted.machine).guest?.setWindow(wanted.console, wanted.rows, wanted.columns);
+      find(wanted.machine).setWindow(wanted.console, wanted.rows, wanted.columns);
       return null;
     },
     'disk.add': async ({ machine, ...wanted }: Params<'disk.add'>) => {
@@ -247,16 +249,15 @@ async function updateMachine(
   changes: Params<'machine.update'>['changes'],
 ): Promise<void> {
   const { name, memoryMib, ...rest } = changes;
-  if (name !== undefined && name !== driver.name) await app.machines.rename(driver, name);
   const wanted = {
     ...rest,
     ...(memoryMib === undefined ? {} : { memory: `${memoryMib}MiB` }),
   };
   const given = Object.entries(wanted).filter(([, value]) => value !== undefined);
-  if (given.length === 0) return;
-  // Tried on the text first, so that a refused value changes nothing.
+  // Tried on the text first, so that a refused value changes nothing, the name included.
   editSpec(await app.store.readSpec(driver.name), Object.fromEntries(given));
-  await driver.configure(Object.fromEntries(given));
+  if (name !== undefined && name !== driver.name) await app.machines.rename(driver, name);
+  if (given.length > 0) await driver.configure(Object.fromEntries(given));
 }
 
 function mustBeTrusted(caller: Caller): void {

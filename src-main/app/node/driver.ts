@@ -51,6 +51,7 @@ export class Driver {
   private tail: Promise<unknown> = Promise.resolve();
   private asked = false;
   private startedAtMs = 0;
+  private readonly windows = new Map<number, { rows: number; columns: number }>();
   /** What the agent said of a boot that failed. */
   private trouble?: string;
 
@@ -352,7 +353,7 @@ export class Driver {
   }
 
   private linkGuest(running: RunningMachine): GuestLink {
-    return new GuestLink(running.agentPipe, {
+    const guest = new GuestLink(running.agentPipe, {
       onUserland: () => {
         if (this.running !== running) return;
         this.bootMs ??= running.ours ? Math.round(clock.elapsedMs() - this.startedAtMs) : undefined;
@@ -364,6 +365,14 @@ export class Driver {
         this.note(sentence);
       },
     });
+    for (const [console, { rows, columns }] of this.windows) guest.setWindow(console, rows, columns);
+    return guest;
+  }
+
+  /** The size of a console's window, kept for a guest that is yet to start. */
+  setWindow(console: number, rows: number, columns: number): void {
+    this.windows.set(console, { rows, columns });
+    this.guest?.setWindow(console, rows, columns);
   }
 
   private async joinLans(): Promise<void> {

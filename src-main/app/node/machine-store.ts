@@ -14,7 +14,8 @@ import type { TrashedMachine } from '../../contract/machine.ts';
 import type { Paths } from './paths.ts';
 
 export const specFile = 'machine.yaml';
-const unfinished = /^\.new-/;
+/** Being made, or being deleted: of no use to anybody after a kill. */
+const unfinished = /^\.(new|gone)-/;
 const specKeptCount = 5;
 
 export class MachineStore {
@@ -30,10 +31,14 @@ export class MachineStore {
   async open(): Promise<string[]> {
     await makeDirectory(this.paths.machines);
     await makeDirectory(this.paths.trash);
-    for (const name of await readdir(this.paths.machines)) {
-      if (unfinished.test(name)) await rm(this.directory(name), { recursive: true, force: true });
+    for (const parent of [this.paths.machines, this.paths.trash]) {
+      for (const name of await readdir(parent)) {
+        if (unfinished.test(name)) await rm(join(parent, name), { recursive: true, force: true });
+      }
     }
-    return this.names();
+    const names = await this.names();
+    for (const name of names) await this.sweepTemporary(this.directory(name));
+    return names;
   }
 
   async names(): Promise<string[]> {
@@ -104,7 +109,7 @@ export class MachineStore {
     const found: TrashedMachine[] = [];
     for (const entry of await readdir(this.paths.trash)) {
       const [name, at] = entry.split('@');
-      if (!name || !at) continue;
+      if (!name || !at || unfinished.test(entry)) continue;
       const realBytes = await folderBytes(join(this.paths.trash, entry));
       found.push({ name, trashedMs: Number(at), realBytes });
     }
@@ -122,7 +127,28 @@ export class MachineStore {
   }
 
   async purge(name: string): Promise<void> {
-    await rm(join(this.paths.trash, await this.latest(name)), { recursive: true });
+    await this.erase(this.paths.trash, await this.latest(name));
+  }
+
+  /** For good and past the trash: a throw-away machine. */
+  async discard(name: string): Promise<void> {
+    if (this.exists(name)) await this.erase(this.paths.machines, name);
+  }
+
+  /** Out of sight first, so that a kill midway leaves no machine with half its files. */
+  private async erase(parent: string, entry: string): Promise<void> {
+    const doomed = join(parent, `.gone-${entry}-${randomBytes(4).toString('hex')}`);
+    await rename(join(parent, entry), doomed);
+    await rm(doomed, { recursive: true, force: true });
+  }
+
+  /** What atomic writes leave when they are cut off, beside the files they were to become. */
+  private async sweepTemporary(directory: string): Promise<void> {
+    for (const folder of [directory, join(directory, 'logs'), join(directory, 'history')]) {
+      for (const name of await readdir(folder).catch((): string[] => [])) {
+        if (/^\..*\.[0-9a-f]{8}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+      }
+    }
   }
 
   private async latest(name: string): Promise<string> {

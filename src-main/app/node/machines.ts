@@ -140,7 +140,7 @@ export class Machines {
     if (driver.alive) await driver.kill();
     await driver.leave();
     this.drop(driver);
-    await rm(driver.directory, { recursive: true, force: true });
+    await this.store.discard(driver.name);
   }
 
   async recover(name: string): Promise<Driver> {
