@@ -17,7 +17,14 @@ export type Verb = 'start' | 'stop' | 'kill' | 'pause' | 'resume' | 'reset' | 'r
 export type Changes = Input<'machine.update'>['changes'];
 
 /** What a running kernel cannot take over; it counts from the next start. */
-export const atNextStart = ['memoryMib', 'cpus', 'kernel', 'commandLine', 'consoles', 'confinement'];
+export const atNextStart = [
+  'memoryMib',
+  'cpus',
+  'kernel',
+  'commandLine',
+  'consoles',
+  'confinement',
+];
 
 export function legal(verb: Verb, state: MachineState): boolean {
   const { when } = methods[`machine.${verb}`] as { when?: readonly MachineState[] };

@@ -4,7 +4,14 @@
  */
 import { SvelteMap } from 'svelte/reactivity';
 import type { TrashedMachine } from '@contract/machine.ts';
-import type { Check, HostView, ImageView, JobView, KernelView, NetworkView } from '@contract/things.ts';
+import type {
+  Check,
+  HostView,
+  ImageView,
+  JobView,
+  KernelView,
+  NetworkView,
+} from '@contract/things.ts';
 import type { Link } from './link.svelte.ts';
 import { Mirror } from './mirror.svelte.ts';
 import type { Toasts } from './toasts.svelte.ts';

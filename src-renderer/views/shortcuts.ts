@@ -59,7 +59,8 @@ export function handleKey(event: KeyboardEvent, nymph: Nymph, focusSearch: () =>
   const inTerminal = target.closest?.('.xterm') !== null && target.closest !== undefined;
   const typing = target.matches?.('input, textarea, select, [contenteditable]') || inTerminal;
   const mod = isMac ? event.metaKey : event.ctrlKey;
-  const act = actionOf(event, nymph, { mod, typing, inTerminal: inTerminal && !isMac, focusSearch });
+  const act = actionOf(event, nymph,
+    { mod, typing, inTerminal: inTerminal && !isMac, focusSearch });
   if (!act) return;
   event.preventDefault();
   act();

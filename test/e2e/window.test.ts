@@ -17,6 +17,7 @@ const require = createRequire(import.meta.url);
 const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const chromiumPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync);
 
+type Start = { dark?: boolean; empty?: boolean; stepMs?: number };
 type Violation = { id: string; nodes: { html: string; failureSummary?: string }[] };
 
 describe('the window', () => {
@@ -32,7 +33,7 @@ describe('the window', () => {
   });
   after(() => browser?.close());
 
-  async function fresh(options: { dark?: boolean; empty?: boolean; stepMs?: number } = {}): Promise<void> {
+  async function fresh(options: Start = {}): Promise<void> {
     server = await serveFake({ stepMs: options.stepMs ?? 20, empty: options.empty });
     const context = await browser.newContext({
       viewport: { width: 1280, height: 800 },
@@ -182,8 +183,9 @@ describe('the window', () => {
   test('the list beside the canvas does the same', async () => {
     await window.goTo('Networks');
     await page.getByLabel('Connect a machine to lab').selectOption({ label: 'tiny' });
-    await page.getByRole('button', { name: 'Disconnect tiny from lab' }).click();
-    await page.getByRole('button', { name: 'Disconnect tiny from lab' }).waitFor({ state: 'detached' });
+    const pull = page.getByRole('button', { name: 'Disconnect tiny from lab' });
+    await pull.click();
+    await pull.waitFor({ state: 'detached' });
   });
 
   test('a double-click on the empty canvas makes a LAN there', async () => {

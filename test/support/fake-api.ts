@@ -131,9 +131,8 @@ export class FakeApi implements Api {
     stream.onBytes = (bytes) => {
       for (const char of new TextDecoder().decode(bytes)) {
         if (char === '\r') {
-          // In many small pieces, as a guest's output comes.
           const pieces = line === 'flood' ? 6000 : 0;
-          for (let n = 0; n < pieces; n += 1) this.say(machine, number, `\r\npiece ${n} of the flood`);
+          for (let n = 0; n < pieces; n += 1) this.say(machine, number, `\r\npiece ${n}`);
           this.say(machine, number, `\r\n${answer(line)}${prompt}`);
           line = '';
         } else if (char === '\x7f') {

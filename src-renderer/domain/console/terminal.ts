@@ -184,7 +184,12 @@ export class ConsoleTerminal {
     const lower = key.toLowerCase();
     if ((ctrlKey && shiftKey) || metaKey) {
       if (lower === 'c') return (event.preventDefault(), this.copy(), false);
-      if (lower === 'v') return metaKey ? true : (void this.pasteClipboard(), event.preventDefault(), false);
+      if (lower === 'v') {
+        if (metaKey) return true;
+        event.preventDefault();
+        void this.pasteClipboard();
+        return false;
+      }
       if (lower === 'f') return (event.preventDefault(), this.asks.search(), false);
       if (['p', 'k', 'm'].includes(lower)) return false;
     }
