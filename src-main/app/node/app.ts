@@ -23,6 +23,7 @@ import { ImageLibrary } from './image-library.ts';
 import { buildBootRamdisk } from './image-makers.ts';
 import { KernelShelf } from './kernel-shelf.ts';
 import { LanHouse } from './lan-house.ts';
+import { MemoryReturn } from './memory-return.ts';
 import { MachineStore } from './machine-store.ts';
 import { Machines } from './machines.ts';
 import { nymphPaths, type Paths } from './paths.ts';
@@ -54,6 +55,7 @@ export class App {
   readonly machines: Machines;
   readonly stats: StatsWatch;
   readonly uploads: Uploads;
+  readonly memoryReturn: MemoryReturn;
   readonly api: AppApi;
   private readonly options: AppOptions;
   private readonly confinement: Confinement;
@@ -104,6 +106,7 @@ export class App {
     });
     this.stats = new StatsWatch((id) => this.machines.byId(id), this.lans);
     this.uploads = new Uploads(this.paths);
+    this.memoryReturn = new MemoryReturn(() => this.machines.all());
     this.api = new AppApi(this);
   }
 
@@ -118,6 +121,7 @@ export class App {
     await app.machines.open();
     await app.firstTime();
     if (options.buildKernels && canBuildKernel()) void app.buildMissingKernels();
+    app.memoryReturn.open();
     app.networkTimer = setInterval(() => app.announceBusyNetworks(), 1000).unref();
     return app;
   }
@@ -185,6 +189,7 @@ export class App {
 
   async close(): Promise<void> {
     clearInterval(this.networkTimer);
+    this.memoryReturn.close();
     this.stats.close();
     await this.jobs.stopAll();
     await this.machines.close();

@@ -203,16 +203,21 @@ export class Driver {
 
   /** Gives free guest memory back to the host; answers with how much the host got. */
   reclaim(): Promise<number> {
+    return this.returnMemory(0);
+  }
+
+  /** The same, if it is worth it: at least so much is held for pages that the guest has free. */
+  returnMemory(worthBytes: number): Promise<number> {
     return this.queue(async () => {
       this.mustBe(['running'], 'asked for memory');
       const machine = this.mustRun();
-      const free = await this.guest?.freeMemoryBytes();
-      if (free === undefined) {
-        throw new Refusal('unavailable', `“${this.name}” has no agent to say what is free.`);
-      }
+      const memory = await this.guest?.memory();
+      if (!memory) throw new Refusal('unavailable', `“${this.name}” has no agent to say what is free.`);
       const before = machine.sample()?.memoryHostBytes ?? 0;
+      const heldForNothing = before - (memory.totalBytes - memory.freeBytes);
+      if (heldForNothing < worthBytes) return 0;
       // An eighth stays with the guest, so that it is never pressed while we hold its pages.
-      await machine.reclaim(Math.floor((free * 7) / 8));
+      await machine.reclaim(Math.floor((memory.freeBytes * 7) / 8));
       return Math.max(0, before - (machine.sample()?.memoryHostBytes ?? 0));
     });
   }

@@ -75,11 +75,10 @@ export class GuestLink {
     return true;
   }
 
-  /** What the guest has neither in use nor in its caches, as of now. */
-  async freeMemoryBytes(): Promise<number | undefined> {
+  /** As the guest counts it now; free is neither in use nor in its caches. */
+  async memory(): Promise<{ totalBytes: number; freeBytes: number } | undefined> {
     if (!this.hello) return undefined;
-    const stats = await this.nextStats();
-    return stats?.memory.freeBytes;
+    return (await this.nextStats())?.memory;
   }
 
   /** Figures come while this is said now and again, and stop a while after it no longer is. */

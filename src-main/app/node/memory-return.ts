@@ -1,0 +1,48 @@
+/**
+ * Memory that a guest has freed goes back to the host by itself: a look now and then at what the
+ * host holds for each machine, and where that is well above what its guest uses, the difference is
+ * taken out of the kernel's memory file and handed back to the guest as untouched pages.
+ *
+ * A machine whose host memory has not grown since its last look is not asked anything, so idle
+ * machines stay idle.
+ */
+import { asRefusal } from '../../base/refusal.ts';
+import type { Driver } from './driver.ts';
+
+const periodMs = 20_000;
+/** Less is not worth the guest's time. */
+const worthBytes = 32 << 20;
+
+export class MemoryReturn {
+  private readonly machines: () => readonly Driver[];
+  private readonly seenBytes = new WeakMap<object, number>();
+  private timer?: NodeJS.Timeout;
+
+  constructor(machines: () => readonly Driver[]) {
+    this.machines = machines;
+  }
+
+  open(): void {
+    this.timer = setInterval(() => void this.look(), periodMs).unref();
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  /** One look at every machine; a test need not wait for the clock. */
+  async look(): Promise<void> {
+    for (const driver of this.machines()) {
+      const machine = driver.running;
+      if (driver.state !== 'running' || !machine) continue;
+      const held = machine.sample()?.memoryHostBytes ?? 0;
+      if (held < (this.seenBytes.get(machine) ?? 0) + worthBytes) continue;
+      try {
+        await driver.returnMemory(worthBytes);
+      } catch (thrown) {
+        driver.note(`Memory stays: ${asRefusal(thrown).message}`);
+      }
+      this.seenBytes.set(machine, machine.sample()?.memoryHostBytes ?? held);
+    }
+  }
+}
