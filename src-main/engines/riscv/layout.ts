@@ -24,7 +24,7 @@ export const at = {
 } as const;
 
 export const hartSize = 0x10_0000;
-export const tlbEntries = 512;
+export const tlbEntries = 1024;
 export const tlbBytes = tlbEntries * 32;
 export const contextCount = 16;
 export const heatEntries = 0x8000;
@@ -50,7 +50,7 @@ export const hartAt = {
   contextFast: 0x800, // 128 × i32: mode bits → TLB of the present satp
   contexts: 0xc00, // 16 × 64 bytes
   tlbs: 0x1_0000,
-  heat: 0x6_0000,
+  heat: 0xa_0000,
 } as const;
 
 const wide = [
@@ -59,8 +59,9 @@ const wide = [
   'scounteren', 'senvcfg', 'satp', 'stimecmp', 'misa', 'fueltop', 'ftval', 'mmiopa', 'resvalue',
   'sigb', 'mcountinhibit', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
 ] as const; // prettier-ignore
+// fflags and frm stand together: translated code looks at both with one load.
 const narrow = [
-  'priv', 'fflags', 'frm', 'poke', 'irq', 'fault', 'tlb', 'hartid', 'ctxnext', 'gen', 'resaddr',
+  'fflags', 'frm', 'priv', 'poke', 'irq', 'fault', 'tlb', 'hartid', 'ctxnext', 'gen', 'resaddr',
   'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'waiting', 'sbi', 'fuel',
   'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
@@ -151,6 +152,7 @@ export function layoutConstants(layout: Layout): Map<string, { value: bigint; ty
     const value = BigInt(fieldOffset(name));
     constants.set(name.toUpperCase(), { value, type: 'i32' });
   }
+  constants.set('TLB_SLOT', { value: BigInt((tlbEntries - 1) << 12), type: 'i64' });
   constants.set('RAM_PA', { value: BigInt(guestRamBase), type: 'i64' });
   constants.set('RAM_BYTES', { value: BigInt(layout.ramBytes), type: 'i64' });
   return constants;

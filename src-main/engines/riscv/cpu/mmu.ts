@@ -69,7 +69,7 @@ fn drop_entry(t: i32, va: i64) {
   let e = t + (i32_of(va >>> 7L) & TLB_MASK);
   let page = va & -4096L;
   if (load64(e) == page || load64(e, 8) == page || load64(e, 16) == page) {
-    let none = (va & 0x1ff000L) == 0L ? 0x1000L : 0L;
+    let none = (va & TLB_SLOT) == 0L ? 0x1000L : 0L;
     store64(e, none); store64(e, none, 8); store64(e, none, 16);
   }
 }
@@ -218,7 +218,7 @@ export fn walk(h: i32, va: i64, access: i32): i32 {
   let frame = i32_of(off >>> 12L);
   if (access == 1) note_store(frame);
   if ((load8u(FRAME_FLAGS + frame) & 3) == 1) w = 0;
-  let none = (va & 0x1ff000L) == 0L ? 0x1000L : 0L;
+  let none = (va & TLB_SLOT) == 0L ? 0x1000L : 0L;
   let page = va & -4096L;
   let e = h.tlb + (i32_of(va >>> 7L) & TLB_MASK);
   if (mprv) { r = r && access == 0; w = w && access == 1; x = x && access == 2; }

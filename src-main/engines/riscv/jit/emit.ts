@@ -105,7 +105,8 @@ class RegionEmitter implements Binder {
   private step!: Step;
   private dirty: RegisterSet = { x: 0, f: 0 };
   private left = 0; // instructions of the block after the present one
-  private gates = 0; // FPU checks already made in this block
+  private gates = 0; // FPU checks already made
+  private readonly gatesAfter: number[] = [];
 
   constructor(flow: Flow, env: Environment) {
     this.flow = flow;
@@ -231,7 +232,8 @@ class RegionEmitter implements Binder {
     const { e } = this;
     const block = this.flow.order[n]!;
     this.dirty = { ...this.use.dirty[n]! };
-    this.gates = 0;
+    // What a dominator has checked holds here: neither FS nor frm changes inside a region.
+    this.gates = n === 0 ? 0 : this.gatesAfter[this.flow.parent[n]!]!;
     this.left = block.count;
     if (block.count > 0) {
       e.get(this.fuel);
@@ -240,6 +242,7 @@ class RegionEmitter implements Binder {
       e.set(this.fuel);
     }
     for (const step of block.steps) this.instruction(step);
+    this.gatesAfter[n] = this.gates;
     this.terminate(block);
   }
 
@@ -474,7 +477,7 @@ class RegionEmitter implements Binder {
     this.dirty.f |= written.f;
   }
 
-  /** Once per block: is the FPU on; and if frm decides, is it a rounding mode. */
+  /** Is the FPU on, and if frm decides, is it a rounding mode: once, for all that follows. */
   private gate(step: Step): void {
     const { e } = this;
     const dynamic = step.what.rounded && ((step.bits >>> 12) & 7) === 7;
@@ -482,11 +485,25 @@ class RegionEmitter implements Binder {
     if ((this.gates & need) === need) return;
     this.gates |= need;
     e.get(this.h);
+    e.memory('load64', fieldOffset('mstatus'));
+    e.i64(0x6000);
+    e.op(0x83);
+    e.i64(0x6000);
+    e.op(0x52); // not both: off, or not yet marked as used
+    if (dynamic) {
+      e.get(this.h);
+      e.memory('load32', fieldOffset('frm'));
+      e.i32(4);
+      e.op(0x4b, 0x72);
+    }
+    e.open(4);
+    e.get(this.h);
     e.i32(step.bits | 0);
     e.callFunction(dynamic ? 'fp_gate_rm' : 'fp_gate');
     e.op(0x45);
     e.open(4);
     this.toFault();
+    e.close();
     e.close();
   }
 
@@ -560,21 +577,19 @@ class RegionEmitter implements Binder {
     e.op(...operation);
     if (call.name === 'fmadd_op_d') e.op(0xfd, 0x21, 0);
     e.tee(this.real);
-    e.op(0x99); // abs
     e.op(0xbd);
-    e.i64(0x0010_0000_0000_0001n);
+    e.i64(1);
+    e.op(0x86); // without its sign
+    e.i64(0x0020_0000_0000_0002n);
     e.op(0x7d);
-    e.i64(0x7fdf_ffff_ffff_ffffn);
+    e.i64(0xffbf_ffff_ffff_fffen);
     e.op(0x54);
     e.get(this.h);
-    e.memory('load32', fieldOffset('fflags'));
-    e.i32(1);
-    e.op(0x71, 0x71);
-    if (rm === 7) {
-      e.get(this.h);
-      e.memory('load32', fieldOffset('frm'));
-      e.op(0x45, 0x71);
-    }
+    e.memory('load64', fieldOffset('fflags'));
+    e.i64(rm === 7 ? 0xffff_ffff_0000_0001n : 1);
+    e.op(0x83);
+    e.i64(1);
+    e.op(0x51, 0x71);
     e.op(0x45);
     e.open(4);
     e.expr(call);
