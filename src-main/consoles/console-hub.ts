@@ -12,6 +12,8 @@ import { Scrollback } from './scrollback.ts';
 /** Far above what anybody reads, and far below what would keep the host busy. */
 export const bytesPerSecondMax = 4 << 20;
 const sliceMs = 16;
+/** Shorter than anybody notices between two pieces of a stream. */
+const batchMs = 4;
 const sliceBytes = Math.floor((bytesPerSecondMax * sliceMs) / 1000);
 
 /** Where a reader's bytes go; `creditBytes` is how many it can take now. */
@@ -30,6 +32,8 @@ export class ConsoleHub {
   private readonly followers = new Set<Follower>();
   private sliceUsedBytes = 0;
   private sliceStartMs = 0;
+  private pumpedMs = -Infinity;
+  private pumpDue = false;
   private readonly nowMs: () => number;
   private readonly delay: (ms: number) => Promise<void>;
 
@@ -41,9 +45,9 @@ export class ConsoleHub {
   /** Output of the guest. A promise means: give no more until it settles. */
   take(bytes: Uint8Array): void | Promise<void> {
     this.scrollback.append(bytes);
-    for (const follower of this.followers) this.pump(follower);
     this.onChange();
     const now = this.nowMs();
+    this.pumpSoon(now);
     if (now - this.sliceStartMs >= sliceMs) {
       this.sliceStartMs = now;
       this.sliceUsedBytes = 0;
@@ -78,6 +82,22 @@ export class ConsoleHub {
       16384,
     );
     return plainLines(new TextDecoder().decode(bytes)).slice(-count);
+  }
+
+  /** At once after a silence, so that an echo is not late; a stream of bytes goes in batches. */
+  private pumpSoon(now: number): void {
+    if (this.pumpDue) return;
+    if (now - this.pumpedMs >= batchMs) return this.pumpAll(now);
+    this.pumpDue = true;
+    void this.delay(batchMs).then(() => {
+      this.pumpDue = false;
+      this.pumpAll(this.nowMs());
+    });
+  }
+
+  private pumpAll(now: number): void {
+    this.pumpedMs = now;
+    for (const follower of this.followers) this.pump(follower);
   }
 
   private pump(follower: Follower): void {

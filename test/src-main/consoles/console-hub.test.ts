@@ -45,12 +45,28 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 suite('a console', () => {
   test('shows a new reader what was kept, then what comes', () => {
-    const { hub } = hubOf();
+    const { clock, hub } = hubOf();
     void hub.take(bytes('before '));
     const reader = new Reader();
     hub.follow(reader);
+    clock.now += 1000;
     void hub.take(bytes('after'));
     assert.equal(reader.text, 'before after');
+  });
+
+  test('sends an echo after a silence at once, and gathers what follows closely', async () => {
+    const { clock, hub } = hubOf();
+    const reader = new Reader();
+    hub.follow(reader);
+    clock.now += 1000;
+    void hub.take(bytes('a'));
+    assert.equal(reader.text, 'a');
+    void hub.take(bytes('b'));
+    void hub.take(bytes('c'));
+    assert.equal(reader.text, 'a');
+    await Promise.resolve();
+    assert.equal(reader.text, 'abc');
+    assert.equal(clock.rested.length, 1);
   });
 
   test('serves each reader at its own speed, and none waits for another', () => {
