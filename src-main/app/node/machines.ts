@@ -79,23 +79,32 @@ export class Machines {
       .map((driver) => driver.name);
   }
 
-  async create(wanted: Params<'machine.create'>): Promise<Driver> {
+  /** Everything a creation is refused for before it has begun. */
+  refuseCreation(wanted: Params<'machine.create'>): void {
     if (this.drivers.size >= machinesMax) {
       throw new Refusal('no-space', 'There are a thousand machines already.');
     }
-    const name = wanted.name ?? this.freeName(wanted.image);
-    checkName(name);
-    if (this.store.exists(name))
-      throw new Refusal('exists', `There is a machine “${name}” already.`);
+    if (wanted.name !== undefined) {
+      checkName(wanted.name);
+      if (this.store.exists(wanted.name)) {
+        throw new Refusal('exists', `There is a machine “${wanted.name}” already.`);
+      }
+    }
     const { report } = this.images.note(wanted.image);
     if (report.engine === 'none') throw new Refusal('unsupported', report.sentence);
-    for (const network of wanted.networks) {
-      if (!this.lans.has(network))
-        throw new Refusal('not-found', `There is no network “${network}”.`);
+    const missing = wanted.networks.find((network) => !this.lans.has(network));
+    if (missing !== undefined) {
+      throw new Refusal('not-found', `There is no network “${missing}”.`);
     }
     if (wanted.networks.length > nicSlots) {
       throw new Refusal('unsupported', `A machine has at most ${nicSlots} network cards.`);
     }
+  }
+
+  async create(wanted: Params<'machine.create'>): Promise<Driver> {
+    this.refuseCreation(wanted);
+    const name = wanted.name ?? this.freeName(wanted.image);
+    const { report } = this.images.note(wanted.image);
     const id = randomBytes(4).toString('hex');
     const spec: SpecInput = {
       id,
