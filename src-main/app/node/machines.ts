@@ -7,7 +7,9 @@ import { watch, type FSWatcher } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
+import type { EngineName } from '../../contract/machine.ts';
 import type { Params } from '../../contract/methods.ts';
+import type { ImageReport } from '../../contract/things.ts';
 import { formatSize, type DiskSpec, type NicSpec, type SpecInput } from '../../machine/spec.ts';
 import { checkName } from '../../machine/spec.ts';
 import { makeBlankDisk, makeDiskCopy, makeOverlay } from './disk-makers.ts';
@@ -90,8 +92,7 @@ export class Machines {
         throw new Refusal('exists', `There is a machine “${wanted.name}” already.`);
       }
     }
-    const { report } = this.images.note(wanted.image);
-    if (report.engine === 'none') throw new Refusal('unsupported', report.sentence);
+    engineFor(this.images.note(wanted.image).report);
     const missing = wanted.networks.find((network) => !this.lans.has(network));
     if (missing !== undefined) {
       throw new Refusal('not-found', `There is no network “${missing}”.`);
@@ -108,7 +109,7 @@ export class Machines {
     const id = randomBytes(4).toString('hex');
     const spec: SpecInput = {
       id,
-      engine: wanted.engine ?? report.engine,
+      engine: wanted.engine ?? engineFor(report),
       cpus: wanted.cpus,
       memory: formatSize(wanted.memoryMib * 2 ** 20),
       image: wanted.image,
@@ -290,6 +291,12 @@ export class Machines {
 function makeNic(machineId: string, network: string, slot: number): NicSpec {
   const tail = [...(machineId.match(/../g) ?? []), slot.toString(16).padStart(2, '0')];
   return { id: `nic${slot}`, slot, network, mac: ['52', ...tail].join(':') };
+}
+
+/** @throws Refusal `unsupported` with what the image is. */
+function engineFor(report: ImageReport): EngineName {
+  if (report.engine === 'none') throw new Refusal('unsupported', report.sentence);
+  return report.engine;
 }
 
 function freeDiskId(disks: readonly DiskSpec[]): string {
