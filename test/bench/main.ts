@@ -1,0 +1,113 @@
+/**
+ * `npm run bench [-- name…] [--json] [--rounds N]`: every promise about speed and size, as a ratio
+ * to a peer measured in the same run. Never compare the samples of two runs, only the ratios.
+ *
+ * A table on stdout, or JSON with `--json`; progress goes to stderr. The exit code says whether
+ * the rows could be measured, not whether they reach their goals: a row whose peer is missing here
+ * is left out with its reason, a row that fails makes the code 1.
+ */
+import { loadavg, cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { killBare } from './bare.ts';
+import { diskRead, diskWrite } from './disk.ts';
+import { idle, memory } from './fifty.ts';
+import { lan } from './lan-row.ts';
+import { launch } from './launch.ts';
+import { launchMany } from './launch-many.ts';
+import { isMet, type Measured, type Row } from './measure.ts';
+import { killQemu, qemu } from './qemu.ts';
+import { closeAll } from './world.ts';
+
+const rows: readonly Row[] = [
+  launch, launchMany, memory, idle, lan, diskRead, diskWrite, qemu,
+];
+
+type Outcome = { row: Row } & (
+  | { kind: 'measured'; measured: Measured }
+  | { kind: 'skipped' | 'failed'; why: string }
+);
+
+const { values: wanted, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, rounds: { type: 'string' } },
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    killBare();
+    killQemu();
+    void closeAll().finally(() => process.exit(130));
+  });
+}
+process.exitCode = await main();
+// Nothing is under way any more; what still holds the process is a timer of no interest.
+process.exit();
+
+async function main(): Promise<number> {
+  const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
+  const rounds = wanted.rounds === undefined ? undefined : Number(wanted.rounds);
+  if (unknown !== undefined || (rounds !== undefined && !(rounds >= 1 && rounds <= 1000))) {
+    const names = rows.map((row) => row.name).join(' ');
+    say(`usage: npm run bench [-- name…] [--json] [--rounds N]; the names are: ${names}`);
+    return 2;
+  }
+  const chosen = rows.filter((row) => positionals.length === 0 || positionals.includes(row.name));
+  const loadBefore = loadavg()[0]!;
+  say(`${cpus().length} processors; load before: ${loadBefore.toFixed(1)}`);
+  const outcomes: Outcome[] = [];
+  for (const row of chosen) outcomes.push(await runRow(row, rounds));
+  const loadAfter = loadavg()[0]!;
+  if (wanted.json) {
+    const host = { processors: cpus().length, loadBefore, loadAfter };
+    process.stdout.write(`${JSON.stringify({ host, rows: outcomes.map(plain) }, null, 2)}\n`);
+  } else {
+    process.stdout.write(table(outcomes));
+  }
+  return outcomes.some(({ kind }) => kind === 'failed') ? 1 : 0;
+}
+
+async function runRow(row: Row, rounds: number | undefined): Promise<Outcome> {
+  const why = row.obstacle();
+  if (why !== undefined) return { row, kind: 'skipped', why };
+  say(`${row.name}: ${row.how}`);
+  try {
+    const measured = await row.run({ rounds, say: (line) => say(`  ${line}`) });
+    return { row, kind: 'measured', measured };
+  } catch (thrown) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    say(`  ${thrown instanceof Error ? thrown.stack : message}`);
+    return { row, kind: 'failed', why: message.split('\n')[0]! };
+  }
+}
+
+function plain(outcome: Outcome): object {
+  const { name, goal, unit, how } = outcome.row;
+  const head = { name, goal, unit: unit.trim(), how };
+  if (outcome.kind !== 'measured') return { ...head, state: outcome.kind, why: outcome.why };
+  const { value, samples } = outcome.measured;
+  const state = isMet(outcome.row, value) ? 'ok' : 'over';
+  return { ...head, state, measured: value, samples };
+}
+
+function table(outcomes: readonly Outcome[]): string {
+  const lines = [['name', 'measured', 'goal', '', 'how']];
+  for (const outcome of outcomes) {
+    const { row } = outcome;
+    const { name, goal, unit, how } = row;
+    const aim = 'atMost' in goal ? `≤ ${goal.atMost}${unit}` : `≥ ${goal.atLeast}${unit}`;
+    if (outcome.kind !== 'measured') lines.push([name, '–', aim, outcome.kind, outcome.why]);
+    else {
+      const { value } = outcome.measured;
+      const shown = `${value.toFixed(value < 0.1 ? 3 : 2)}${unit}`;
+      lines.push([name, shown, aim, isMet(row, value) ? 'ok' : 'over', how]);
+    }
+  }
+  const widths = lines[0]!.map((_, at) => Math.max(...lines.map((line) => line[at]!.length)));
+  return lines
+    .map((line) => `${line.map((word, at) => word.padEnd(widths[at]!)).join('  ').trimEnd()}\n`)
+    .join('');
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
