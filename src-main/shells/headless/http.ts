@@ -48,8 +48,10 @@ export async function openHttpDoor(door: HttpDoor, port: number): Promise<Server
   server.requestTimeout = 0; // An upload takes as long as it takes.
   const sockets = new WebSocketServer({ noServer: true, maxPayload: controlLengthMax });
   server.on('upgrade', (request, socket, head) => {
+    // From here on nobody else listens for a caller that hangs up.
+    socket.on('error', () => socket.destroy());
     const refused = refusalFor(door, request, portOf(server));
-    if (refused || new URL(request.url ?? '/', 'http://x').pathname !== '/ws') {
+    if (refused || urlOf(request)?.pathname !== '/ws') {
       socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n');
       return;
     }
@@ -72,8 +74,9 @@ export function portOf(server: Server): number {
 
 async function answer(door: HttpDoor, request: IncomingMessage, response: ServerResponse) {
   const port = request.socket.localPort ?? 0;
-  const url = new URL(request.url ?? '/', 'http://127.0.0.1');
+  const url = urlOf(request);
   harden(response);
+  if (!url) return plain(response, 400, 'That is no address.');
   const given = url.searchParams.get('token');
   if (given !== null && request.method === 'GET' && goodHost(request, port)) {
     if (!same(given, door.token))
@@ -94,6 +97,11 @@ async function answer(door: HttpDoor, request: IncomingMessage, response: Server
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') return plain(response, 405, 'No.');
   await sendFile(door.root, url.pathname, request, response);
+}
+
+/** Undefined for what is no path, such as `//`. */
+function urlOf(request: IncomingMessage): URL | undefined {
+  return URL.parse(request.url ?? '/', 'http://127.0.0.1') ?? undefined;
 }
 
 /** Why a request is not answered, or undefined. */
