@@ -57,7 +57,7 @@ const windowsMax = 16;
 const firstRetryMs = 100;
 const longestRetryMs = 2000;
 const tokensMax = 256;
-/** Silence after which a blocked line is asked whether it lost something. */
+/** Silence after which the agent is asked whether it has taken all that was sent. */
 const stallMs = 3000;
 
 interface Waiter {
@@ -274,13 +274,16 @@ export class AgentClient {
     this.sayHello();
   }
 
-  /** A blocked line is asked after a while; a paused machine answers later and nothing is lost. */
+  /**
+   * What was sent may have been lost with nothing after it to show the gap: ask after a while.
+   * A paused machine answers later, and nothing is lost.
+   */
   private watchForStall(): void {
     this.timers.clear(this.stall);
     this.stall = undefined;
-    if (!this.greeting || !this.paced.blocked) return;
+    if (!this.greeting || this.paced.settled) return;
     this.stall = this.timers.set(() => {
-      if (!this.greeting || !this.paced.blocked) return;
+      if (!this.greeting || this.paced.settled) return;
       if (this.probedBytes === undefined && this.paced.atBoundary) {
         this.probedBytes = this.paced.sentBytes;
         this.write({ kind: 'hello', nonce: this.nonce });

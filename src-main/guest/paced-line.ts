@@ -15,10 +15,12 @@
 
 /** Two windows (an old host's bytes and a new one's) stay below the port's 4096 - 128. */
 export const lineWindowBytes = 1800;
+const queueBytesMax = 8 * 1024 * 1024;
 
 export class PacedLine {
   private readonly write: (bytes: Uint8Array) => void;
   private queue: Uint8Array[] = [];
+  private queuedBytes = 0;
   private sent = 0;
   private acknowledged = 0;
   private inPieces = false;
@@ -32,9 +34,9 @@ export class PacedLine {
     return this.sent;
   }
 
-  /** Something waits for the agent to take what was sent. */
-  get blocked(): boolean {
-    return this.queue.length > 0;
+  /** The agent has taken all that was given to us, as far as it has said. */
+  get settled(): boolean {
+    return this.queue.length === 0 && this.sent === this.acknowledged;
   }
 
   /** Between two frames: a hello may be said. */
@@ -47,7 +49,10 @@ export class PacedLine {
   }
 
   send(frame: Uint8Array): void {
+    // Dropped is as lost: the frame's number is missing and the agent says so.
+    if (this.queuedBytes + frame.length > queueBytesMax) return;
     this.queue.push(frame);
+    this.queuedBytes += frame.length;
     this.pump();
   }
 
@@ -62,6 +67,7 @@ export class PacedLine {
   /** A new attachment: nothing is on the way, nothing waits, both ends count from 0. */
   restart(): void {
     this.queue = [];
+    this.queuedBytes = 0;
     this.sent = this.acknowledged = 0;
     this.inPieces = false;
   }
@@ -75,6 +81,7 @@ export class PacedLine {
       const piece = first.subarray(0, room);
       this.write(piece);
       this.sent += piece.length;
+      this.queuedBytes -= piece.length;
       if (piece.length === first.length) this.queue.shift();
       else this.queue[0] = first.subarray(piece.length);
       this.inPieces = piece.length !== first.length;
