@@ -68,6 +68,12 @@ export const machineView = z.object({
   /** Which kernel runs it, or would: its id and why. */
   kernel: z.string(),
   kernelChoice: z.string(),
+  /** What its owner asked for: a kernel's id, or ‘auto’. */
+  kernelWanted: z.string(),
+  /** More words for the kernel's command line. */
+  commandLine: z.string(),
+  /** Keys of `machine.update` whose new values count from its next start. */
+  pending: z.array(z.string()),
   consoles: z.number().int(),
   disks: z.array(diskView),
   nics: z.array(nicView),

@@ -199,7 +199,7 @@ export const methods = {
     networkView,
   ),
   'network.update': row(
-    'Rename a LAN, move it on the canvas, switch its services',
+    'Move a LAN on the canvas, switch its services',
     z.strictObject({
       network: name,
       dhcp: z.boolean().optional(),

@@ -2,7 +2,7 @@
  * The machines, and the verbs on them. A verb asks the server and returns; what the window shows
  * changes when the server says so.
  */
-import { SvelteMap, SvelteSet } from 'svelte/reactivity';
+import { SvelteSet } from 'svelte/reactivity';
 import { methods, type Input } from '@contract/methods.ts';
 import type { MachineState, MachineView } from '@contract/machine.ts';
 import { refused, type Client } from '../client/connect.ts';
@@ -16,16 +16,6 @@ export type Verb = 'start' | 'stop' | 'kill' | 'pause' | 'resume' | 'reset' | 'r
 
 export type Changes = Input<'machine.update'>['changes'];
 
-/** What a running kernel cannot take over; it counts from the next start. */
-export const atNextStart = [
-  'memoryMib',
-  'cpus',
-  'kernel',
-  'commandLine',
-  'consoles',
-  'confinement',
-];
-
 export function legal(verb: Verb, state: MachineState): boolean {
   const { when } = methods[`machine.${verb}`] as { when?: readonly MachineState[] };
   return !when || when.includes(state);
@@ -38,8 +28,6 @@ export function isAlive(state: MachineState): boolean {
 export type MachineNode = Nested<MachineView>;
 
 export class Machines extends Mirror<MachineView> {
-  /** What was changed while running, until the machine starts anew. */
-  readonly waiting = new SvelteMap<string, SvelteSet<string>>();
   /** Machines that did not shut down when asked: force is offered. */
   readonly stubborn = new SvelteSet<string>();
   readonly roots: MachineNode[] = $derived(forest(this.list));
@@ -90,14 +78,7 @@ export class Machines extends Mirror<MachineView> {
 
   /** Throws the refusal: the form shows it beside the field. */
   async update(id: string, changes: Changes): Promise<void> {
-    const machine = this.get(id);
     await this.link.call('machine.update', { machine: id, changes });
-    if (!machine || !isAlive(machine.state)) return;
-    const late = Object.keys(changes).filter((key) => atNextStart.includes(key));
-    if (late.length === 0) return;
-    const set = this.waiting.get(id) ?? new SvelteSet<string>();
-    for (const key of late) set.add(key);
-    this.waiting.set(id, set);
   }
 
   private async stop(id: string): Promise<void> {
@@ -133,7 +114,6 @@ export class Machines extends Mirror<MachineView> {
   }
 
   private take(machine: MachineView): void {
-    if (!isAlive(machine.state) || machine.state === 'starting') this.waiting.delete(machine.id);
     if (!isAlive(machine.state)) this.stubborn.delete(machine.id);
     this.put(machine);
   }

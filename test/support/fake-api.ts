@@ -253,9 +253,10 @@ export class FakeApi implements Api {
       return machine;
     },
     'machine.update': ({ machine, changes }) => {
-      const { commandLine: _, ...rest } = changes;
-      if (rest.name && rest.name !== this.find(machine).name) this.refuseTaken(rest.name);
-      return this.put(this.find(machine), rest);
+      const found = this.find(machine);
+      if (changes.name && changes.name !== found.name) this.refuseTaken(changes.name);
+      const pending = found.state === 'running' && changes.memoryMib ? ['memoryMib'] : [];
+      return this.put(found, { ...changes, pending });
     },
     'machine.config': ({ machine }) => ({ text: this.config(this.find(machine)) }),
     'machine.setConfig': ({ machine, text: words }) => {

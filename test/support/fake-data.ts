@@ -29,6 +29,9 @@ export function machineOf(some: Some, nowMs: number): MachineView {
     image,
     kernel: 'nymph-7.2-up',
     kernelChoice: 'the default for one CPU',
+    kernelWanted: 'auto',
+    commandLine: '',
+    pending: [],
     consoles: 2,
     disks: [
       {

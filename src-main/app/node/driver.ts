@@ -22,6 +22,21 @@ import type { Planner } from './planner.ts';
 const logLinesMax = 500;
 const lastLinesShown = 12;
 
+/** Settings that only a start can take over. */
+const atNextStart = [
+  'memory',
+  'cpus',
+  'kernel',
+  'commandLine',
+  'consoles',
+  'confinement',
+] as const satisfies (keyof MachineSpec)[];
+
+/** The contract's name of a setting. */
+function updateKey(key: (typeof atNextStart)[number]): string {
+  return key === 'memory' ? 'memoryMib' : key;
+}
+
 export interface Surroundings {
   readonly store: MachineStore;
   readonly planner: Planner;
@@ -51,6 +66,7 @@ export class Driver {
   private tail: Promise<unknown> = Promise.resolve();
   private asked = false;
   private startedAtMs = 0;
+  private startedSpec?: MachineSpec;
   private readonly windows = new Map<number, { rows: number; columns: number }>();
   /** What the agent said of a boot that failed. */
   private trouble?: string;
@@ -63,6 +79,13 @@ export class Driver {
 
   get directory(): string {
     return this.around.store.directory(this.name);
+  }
+
+  /** What of its settings the running kernel was not started with. */
+  get pending(): string[] {
+    const { spec, startedSpec: started } = this;
+    if (!this.alive || !spec || !started) return [];
+    return atNextStart.filter((key) => spec[key] !== started[key]).map(updateKey);
   }
 
   get alive(): boolean {
@@ -97,6 +120,7 @@ export class Driver {
       const running = await engine.adopt({ runDirectory, spec: this.spec });
       if (!running) return;
       this.note('Found running');
+      this.startedSpec = this.spec;
       this.take(running);
       this.apply({ type: 'adopted' });
       this.guest = this.linkGuest(running);
@@ -118,6 +142,7 @@ export class Driver {
       this.lastLines = undefined;
       this.asked = false;
       this.trouble = undefined;
+      this.startedSpec = spec;
       this.apply({ type: 'started' });
       for (const hub of this.consoles.hubs) hub.note(`${this.name} started`);
       try {
