@@ -17,7 +17,8 @@
 #include <linux/wait.h>
 
 #define DEVICE_WAIT_MS 5000
-#define BOOT_EXIT_CODE "3"
+/* With a newline: older kernels read on behind what was written. */
+#define BOOT_EXIT_CODE "3\n"
 
 static char command_line[4096];
 static int ready_pipe[2] = {-1, -1};
