@@ -5,11 +5,15 @@ import type { ExitReport } from '../machine/engine.ts';
 
 export type Ending = { readonly clean: boolean; readonly reason?: string };
 
+/** What we write on a console when its machine starts; words before it are of an earlier boot. */
+const startNote = /^── \S+ started ──$/;
+
 export function explainExit(
   report: ExitReport,
   asked: boolean,
-  lastLines: readonly string[],
+  shown: readonly string[],
 ): Ending {
+  const lastLines = shown.slice(shown.findLastIndex((line) => startNote.test(line)) + 1);
   const panic = lastLines
     .map((line) => /Kernel panic - not syncing: (.*)/.exec(line)?.[1])
     .findLast(Boolean);

@@ -36,6 +36,9 @@ suite('a machine that ended', () => {
   test('is told of its last panic, not of an earlier boot’s', () => {
     const lines = ['Kernel panic - not syncing: old', 'boot', 'Kernel panic - not syncing: new.'];
     assert.equal(explainExit({ code: 134 }, false, lines).reason, 'The kernel panicked: new.');
+    const again = [...lines, '── web started ──', 'login:'];
+    assert.match(explainExit({ signal: 'SIGKILL' }, false, again).reason!, /killed from outside/);
+    assert.deepEqual(explainExit({ code: 0 }, false, again), { clean: true });
   });
 });
 
