@@ -142,17 +142,18 @@ suite('a request', () => {
 
   test('is answered with a policy and without a place in anybody’s cache', async () => {
     const { headers } = await ask('/');
-    assert.match(headers['content-security-policy'] ?? '', /default-src 'none'/);
+    assert.match(String(headers['content-security-policy']), /default-src 'none'/);
     assert.equal(headers['x-content-type-options'], 'nosniff');
     assert.equal(headers['referrer-policy'], 'no-referrer');
     assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
     assert.equal(headers['cache-control'], 'no-cache');
     const refused = await ask('/', nothing);
-    assert.match(refused.headers['content-security-policy'] ?? '', /default-src 'none'/);
+    assert.match(String(refused.headers['content-security-policy']), /default-src 'none'/);
   });
 
   test('with an address that is none hurts nobody', async () => {
-    for (const path of ['//', '/%', '/%zz', '/\u00ff', '/a%00b', `/${'x'.repeat(9000)}`]) {
+    const wrong = ['//', '/%', '/%zz', '/\u00ff', '/a%00b', `/${'x'.repeat(9000)}`];
+    for (const path of wrong) {
       assert.ok((await ask(path)).status >= 400, path);
     }
     assert.equal((await ask('/')).status, 200);
