@@ -7,7 +7,8 @@ import type { Instruction } from '../../src-main/engines/riscv/cpu/isa.ts';
  * the engine's instruction table, so it says nothing about their truth: riscv-tests do.
  */
 const abi =
-  'zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6';
+  'zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 ' +
+  's2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6';
 const registers = new Map<string, number>();
 abi.split(' ').forEach((name, n) => registers.set(name, n).set(`x${n}`, n).set(`f${n}`, n));
 

@@ -10,7 +10,8 @@ import { assemble } from './assemble.ts';
  * 0x8000_0000 and end in a jump to themselves (`done:` / `jal zero, done`).
  */
 const shared = createShared({ ramMib: 4, harts: 1 });
-const pristine = new Uint8Array(shared.memory.buffer, at.harts, shared.layout.ram - at.harts).slice();
+const stateBytes = shared.layout.ram - at.harts;
+const pristine = new Uint8Array(shared.memory.buffer, at.harts, stateBytes).slice();
 
 export interface Engine {
   name: string;

@@ -224,7 +224,12 @@ export class Hart {
     this.core.flush_all(s.base);
   }
 
-  private timerMoved(): void {
+  /** A new deadline: the timekeeper hears of it only when it would oversleep. */
+  timerMoved(): void {
+    const { i64 } = this.state;
+    const until = Atomics.load(i64, (at.machine + machine.timerUntil) >> 3);
+    if (BigInt.asIntN(64, this.state.wide('stimecmp')) >= until) return;
+    Atomics.add(this.machineWords, machine.timer >> 2, 1);
     Atomics.notify(this.machineWords, machine.timer >> 2);
   }
 

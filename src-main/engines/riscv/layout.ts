@@ -39,7 +39,7 @@ export const machine = {
   deviceLock: 0x10,
   pause: 0x14, // 1: every hart is to park
   hartCount: 0x18,
-  plic: 0x20,
+  timerUntil: 0x20, // i64: when the timekeeper will look again by itself, in ticks
 } as const;
 
 /** Hart-relative blocks. */

@@ -15,6 +15,8 @@ export function keepTime(memory: WebAssembly.Memory, layout: Layout, clock: Cloc
   const harts = Array.from({ length: layout.harts }, (_, n) => new HartState(memory.buffer, n));
   const compare = harts.map((hart) => (hart.base + fieldOffset('stimecmp')) >> 3);
   while (Atomics.load(words, machine.stop >> 2) === 0) {
+    // While it looks, every new deadline is to ring.
+    Atomics.store(harts[0]!.i64, (at.machine + machine.timerUntil) >> 3, never);
     const seen = Atomics.load(words, machine.timer >> 2);
     const now = clock.ticks();
     let next = Infinity;
@@ -25,6 +27,8 @@ export function keepTime(memory: WebAssembly.Memory, layout: Layout, clock: Cloc
       if (ticks > now) next = Math.min(next, ticks);
       else if ((hart.word('irq') & 0x20) === 0) hart.raiseIrq(0x20);
     });
+    const until = next === Infinity ? never : BigInt(next);
+    Atomics.store(harts[0]!.i64, (at.machine + machine.timerUntil) >> 3, until);
     const sleepMs = next === Infinity ? 1000 : Math.min(1000, (next - now) / 10_000);
     Atomics.wait(words, machine.timer >> 2, seen, sleepMs);
   }

@@ -70,9 +70,10 @@ function readSymbols(file: Uint8Array, view: DataView): Map<string, bigint> {
     const table = header(n);
     if (table.type !== 2 || table.link >= count) continue;
     const names = header(table.link);
-    if (table.from + table.length > file.length || names.from + names.length > file.length) continue;
-    const end = Math.min(table.from + table.length, table.from + symbolLimit * 24);
-    for (let at = table.from; at + 24 <= end; at += 24) {
+    const end = Math.max(table.from + table.length, names.from + names.length);
+    if (end > file.length) continue;
+    const last = table.from + Math.min(table.length, symbolLimit * 24);
+    for (let at = table.from; at + 24 <= last; at += 24) {
       const name = view.getUint32(at, true);
       if (name === 0 || name >= names.length) continue;
       const from = names.from + name;

@@ -85,7 +85,7 @@ function setTimer(hart: Hart, value: bigint): void {
   if (Number(value) <= hart.clock.ticks()) hart.state.raiseIrq(0x20);
   else {
     hart.state.lowerIrq(0x20);
-    hart.bus.timerMoved();
+    hart.timerMoved();
   }
 }
 

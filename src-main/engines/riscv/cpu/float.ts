@@ -340,7 +340,8 @@ fn f_to_int(h: i32, a: i64, rm: i32, kind: i32): i64 {
     let limit = kind == 0 ? 0x80000000L : (kind == 2 ? -9223372036854775808L : 0L);
     bad = bad || whole >u limit;
   } else {
-    let limit = kind == 0 ? 0x7fffffffL : (kind == 1 ? 0xffffffffL : (kind == 2 ? 0x7fffffffffffffffL : -1L));
+    let limit = kind == 0 ? 0x7fffffffL
+      : (kind == 1 ? 0xffffffffL : (kind == 2 ? 0x7fffffffffffffffL : -1L));
     bad = bad || whole >u limit;
   }
   if (bad) { flag(h, 16); return s ? low : high; }
@@ -488,7 +489,9 @@ export fn fminmax_s(h: i32, a: i64, b: i64, max: i32): i64 {
   return box(p < 0 ? nan_of(1) : unbox(p ? a : b));
 }
 export fn fcmp_d(h: i32, a: i64, b: i64, op: i32): i64 { return f_cmp(h, a, b, op); }
-export fn fcmp_s(h: i32, a: i64, b: i64, op: i32): i64 { return f_cmp(h, widen_s(a), widen_s(b), op); }
+export fn fcmp_s(h: i32, a: i64, b: i64, op: i32): i64 {
+  return f_cmp(h, widen_s(a), widen_s(b), op);
+}
 export fn fclass_d(a: i64): i64 {
   return f_class_fmt(a, (a & 0x7ff0000000000000L) == 0L && !is_zero(a));
 }

@@ -12,9 +12,11 @@ import type { Format, Instruction } from './isa.ts';
 const immediateSource: Record<Format, string> = {
   I: 'sx(insn >> 20)',
   S: 'sx(((insn >> 25) << 5) | ((insn >>> 7) & 31))',
-  B: 'sx(((insn >> 31) << 12) | ((insn & 0x80) << 4) | ((insn >>> 20) & 0x7e0) | ((insn >>> 7) & 0x1e))',
+  B: `sx(((insn >> 31) << 12) | ((insn & 0x80) << 4) | ((insn >>> 20) & 0x7e0)
+    | ((insn >>> 7) & 0x1e))`,
   U: 'sx(insn & 0xfffff000)',
-  J: 'sx(((insn >> 31) << 20) | (insn & 0xff000) | ((insn >>> 9) & 0x800) | ((insn >>> 20) & 0x7fe))',
+  J: `sx(((insn >> 31) << 20) | (insn & 0xff000) | ((insn >>> 9) & 0x800)
+    | ((insn >>> 20) & 0x7fe))`,
   H: 'zx((insn >>> 20) & 63)',
   R: '0L',
   N: '0L',
@@ -103,7 +105,8 @@ function action(n: Instruction): string {
     case 'branch':
       return `if (${operands(n.code, n)}) { pc = delta + zx(ip) + ${immediateSource.B}; break; }`;
     case 'jal':
-      return `pc = delta + zx(ip); wx(h, insn, pc + zx(len)); pc = pc + ${immediateSource.J}; break;`;
+      return `pc = delta + zx(ip); wx(h, insn, pc + zx(len));
+        pc = pc + ${immediateSource.J}; break;`;
     case 'jalr':
       return `pc = (r1(h, insn) + sx(insn >> 20)) & -2L;
         wx(h, insn, delta + zx(ip) + zx(len)); break;`;

@@ -8,7 +8,8 @@
  * is a condition; 'jal', 'jalr', 'system', 'fencei' are the engines' own affair.
  */
 export type Kind =
-  | 'plain' | 'mem' | 'fp' | 'fpmem' | 'branch' | 'jal' | 'jalr' | 'system' | 'fencei'; // prettier-ignore
+  | 'plain' | 'mem' | 'fp' | 'fpmem' | 'branch' | 'jal' | 'jalr' | 'system'
+  | 'fencei'; // prettier-ignore
 export type Format = 'R' | 'I' | 'S' | 'B' | 'U' | 'J' | 'H' | 'N';
 
 export interface Instruction {
@@ -192,7 +193,8 @@ put('fsd', 0x27 | f3(3), maskI, 'S', 'fpmem', 'st64(h, rs1 + imm, fs2);');
 for (const [fmt, letter] of [[0, 's'], [1, 'd']] as const) {
   const at = (n: number) => 0x53 | f7(n | fmt);
   ['fadd', 'fsub', 'fmul', 'fdiv'].forEach((name, n) =>
-    fp(`${name}.${letter}`, at(n << 2), 0xfe00007f, `fd = ${name}_${letter}(h, fs1, fs2, rm);`, true),
+    fp(`${name}.${letter}`, at(n << 2), 0xfe00007f, 
+      `fd = ${name}_${letter}(h, fs1, fs2, rm);`, true), // prettier-ignore
   );
   fp(`fsqrt.${letter}`, at(0x2c), 0xfff0007f, `fd = fsqrt_${letter}(h, fs1, rm);`, true);
   [0, 1, 2, 3].forEach((n) => {
@@ -208,7 +210,8 @@ for (const [fmt, letter] of [[0, 's'], [1, 'd']] as const) {
     fp(`fsgnj${n}.${letter}`, at(0x10) | f3(n), maskR, `fd = ${code};`);
   });
   [0, 1].forEach((n) =>
-    fp(`fminmax${n}.${letter}`, at(0x14) | f3(n), maskR, `fd = fminmax_${letter}(h, fs1, fs2, ${n});`),
+    fp(`fminmax${n}.${letter}`, at(0x14) | f3(n), maskR,
+      `fd = fminmax_${letter}(h, fs1, fs2, ${n});`), // prettier-ignore
   );
   [0, 1, 2].forEach((n) =>
     fp(`fcmp${n}.${letter}`, at(0x50) | f3(n), maskR, `rd = fcmp_${letter}(h, fs1, fs2, ${n});`),
@@ -272,7 +275,8 @@ export function immediate(format: Format, bits: number): number {
       return ((bits >> 25) << 5) | ((bits >>> 7) & 31);
     case 'B':
       return (
-        ((bits >> 31) << 12) | ((bits & 0x80) << 4) | ((bits >>> 20) & 0x7e0) | ((bits >>> 7) & 0x1e)
+        ((bits >> 31) << 12) | ((bits & 0x80) << 4) | ((bits >>> 20) & 0x7e0) |
+        ((bits >>> 7) & 0x1e) // prettier-ignore
       );
     case 'U':
       return bits & ~0xfff;

@@ -189,7 +189,8 @@ export fn walk(h: i32, va: i64, access: i32): i32 {
     x = (pte & 8L) != 0L && !(user && priv == 1);
     if (!(access == 0 ? r : (access == 1 ? w : x))) return fault_page(h, va, access);
     if ((pte & 0x6000000000000000L) != 0L) {
-      if ((h.menvcfg & 0x4000000000000000L) == 0L || (pte & 0x6000000000000000L) == 0x6000000000000000L)
+      let pbmt = pte & 0x6000000000000000L;
+      if ((h.menvcfg & 0x4000000000000000L) == 0L || pbmt == 0x6000000000000000L)
         return fault_page(h, va, access);
     }
     big = 1L << zx(12 + level * 9);
@@ -236,7 +237,8 @@ export fn walk(h: i32, va: i64, access: i32): i32 {
 // Host address for an access within one page, from the TLB when it is there.
 inline fn locate(h: i32, va: i64, access: i32): i32 {
   let e = h.tlb + (i32_of(va >>> 7L) & TLB_MASK);
-  return load64(e + (access << 3)) == (va & -4096L) ? i32_of(va) + load32(e, 24) : walk(h, va, access);
+  return load64(e + (access << 3)) == (va & -4096L)
+    ? i32_of(va) + load32(e, 24) : walk(h, va, access);
 }
 
 fn locate_read(h: i32, va: i64): i32 { return locate(h, va, 0); }

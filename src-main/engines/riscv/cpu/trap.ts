@@ -77,7 +77,6 @@ fn set_stimecmp(h: i32, value: i64) {
   if (value <=u time_now()) atomic_or32(h + IRQ, 0x20);
   else {
     atomic_and32(h + IRQ, ~0x20);
-    atomic_add32(M_TIMER, 1);
     timer_moved(h);
   }
 }

@@ -67,7 +67,7 @@ const storeWords: Record<string, { size: number; hit: string }> = {
 };
 
 /** Double operations that the host does exactly when the result is usual: helper → opcode. */
-const usualFloat: Record<string, number[]> = {
+const usualFloat: Record<string, readonly number[]> = {
   fadd_d: [0xa0],
   fsub_d: [0xa1],
   fmul_d: [0xa2],
@@ -562,7 +562,7 @@ class RegionEmitter implements Binder {
    * Double arithmetic, leaving an f64: the host's own operation when NX is set already, rounding
    * is to nearest and the result is a normal number; else the exact helper decides.
    */
-  private usual(call: Expr & { k: 'call' }, operation: number[]): void {
+  private usual(call: Expr & { k: 'call' }, operation: readonly number[]): void {
     const { e } = this;
     const rm = (this.step.bits >>> 12) & 7;
     if (rm !== 0 && rm !== 7) {
@@ -620,7 +620,8 @@ class RegionEmitter implements Binder {
   set(e: Emitter, name: string, value: Expr): boolean {
     const n = (this.step.bits >>> 7) & 31;
     if (name === 'fd') {
-      if (value.k === 'call' && value.name in usualFloat) this.usual(value, usualFloat[value.name]!);
+      const host = value.k === 'call' ? usualFloat[value.name] : undefined;
+      if (host !== undefined && value.k === 'call') this.usual(value, host);
       else {
         e.value(value, 'i64');
         e.op(0xbf);

@@ -75,7 +75,7 @@ export class Translator {
     const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
     if (this.modules >= moduleLimit || this.nextSlot >= slotLimit) this.reset();
     const page = this.pages.get(frame) ?? this.openPage(frame);
-    const started = performance.now();
+    const started = this.hart.clock.ticks();
     const blocks = formRegion(source, offset, this.limits);
     if (blocks.size === 0) return false;
     const { shared, coreExports } = this.hart;
@@ -96,7 +96,7 @@ export class Translator {
     this.modules++;
     this.count.regions++;
     this.count.bytes += emitted.bytes.length;
-    this.count.ms += performance.now() - started;
+    this.count.ms += (this.hart.clock.ticks() - started) / 10_000;
     for (const block of blocks.values()) this.count.instructions += block.count;
     return true;
   }

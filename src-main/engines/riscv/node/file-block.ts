@@ -19,8 +19,8 @@ export function fileBlock(path: string, readOnly: boolean): BlockPort & { close(
     },
     async write(sector, from) {
       for (let done = 0; done < from.length; ) {
-        const { bytesWritten } = await writeAt(fd, from, done, from.length - done, sector * 512 + done);
-        done += bytesWritten;
+        const rest = from.length - done;
+        done += (await writeAt(fd, from, done, rest, sector * 512 + done)).bytesWritten;
       }
     },
     flush: () => sync(fd),

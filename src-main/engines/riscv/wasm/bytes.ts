@@ -2,8 +2,11 @@
  * A growable byte buffer that knows WebAssembly's number encodings. Used for whole modules and
  * for function bodies; the translator reuses one, so that a translation allocates little.
  */
+/** The few names that modules import, encoded once. */
+const encodedTexts = new Map<string, Uint8Array>();
+
 export class Bytes {
-  data: Uint8Array<ArrayBuffer> = new Uint8Array(1024);
+  data: Uint8Array<ArrayBuffer> = new Uint8Array(128);
   length = 0;
 
   clear(): void {
@@ -79,7 +82,11 @@ export class Bytes {
   }
 
   text(value: string): void {
-    const encoded = new TextEncoder().encode(value);
+    let encoded = encodedTexts.get(value);
+    if (encoded === undefined) {
+      encoded = new TextEncoder().encode(value);
+      encodedTexts.set(value, encoded);
+    }
     this.u32(encoded.length);
     this.room(encoded.length);
     this.data.set(encoded, this.length);

@@ -7,7 +7,8 @@ import type { Func } from './parse.ts';
 
 /**
  * Compiles W source to a WebAssembly module over one imported shared memory. Every function is
- * exported (`export fn` says that others rely on it), `import fn` comes from the host, `inline fn` is copied into its callers.
+ * exported (`export fn` says that others rely on it), `import fn` comes from the
+ * host, `inline fn` is copied into its callers.
  */
 export interface CompileOptions {
   memoryPages: number;

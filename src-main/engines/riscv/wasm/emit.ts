@@ -564,5 +564,6 @@ function assigns(body: readonly Stmt[], name: string): boolean {
 }
 
 function show(e: Expr): string {
-  return JSON.stringify(e, (_, v: unknown) => (typeof v === 'bigint' ? String(v) : v)).slice(0, 300);
+  const plain = (_: string, v: unknown) => (typeof v === 'bigint' ? String(v) : v);
+  return JSON.stringify(e, plain).slice(0, 300);
 }

@@ -37,8 +37,16 @@ export interface Func {
   body: Stmt[];
 }
 
-const tokenPattern =
-  /\s+|\/\/[^\n]*|(0x[0-9a-fA-F_]+L?|\d[\d_]*L?)|([A-Za-z_$][\w$]*)|(>>>|<=u|>=u|<u|>u|\/u|%u|&&|\|\||[=!<>]=|<<|>>|[-+*/%&|^~!<>=?:;,.(){}[\]])/gy;
+const tokenPattern = new RegExp(
+  [
+    /\s+|\/\/[^\n]*/,
+    /|(0x[0-9a-fA-F_]+L?|\d[\d_]*L?)|([A-Za-z_$][\w$]*)/,
+    /|(>>>|<=u|>=u|<u|>u|\/u|%u|&&|\|\||[=!<>]=|<<|>>|[-+*/%&|^~!<>=?:;,.(){}[\]])/,
+  ]
+    .map((part) => part.source)
+    .join(''),
+  'gy',
+);
 
 const levels: readonly (readonly string[])[] = [
   ['||'],

@@ -26,9 +26,8 @@ function generator(seed: number): (below: number) => number {
   };
 }
 
-const choices = instructions.filter(
-  (n) => n.kind === 'plain' || n.kind === 'mem' || n.kind === 'fp' || n.kind === 'fpmem' || n.kind === 'branch',
-);
+const kinds = ['plain', 'mem', 'fp', 'fpmem', 'branch'];
+const choices = instructions.filter((n) => kinds.includes(n.kind));
 
 /** x1–x24 are anything, x25–x28 point at data, x29–x31 belong to the frame of the program. */
 function randomWord(random: (below: number) => number, what: Instruction, room: number): number {

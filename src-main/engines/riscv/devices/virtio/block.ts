@@ -5,7 +5,9 @@ import { gather, scatter, total } from './queue.ts';
 import type { Chain, Queue } from './queue.ts';
 
 /** virtio-blk (virtio 1.2, 5.2): read, write, flush, discard, id; one queue. */
-const feature = { segMax: 1 << 2, readOnly: 1 << 5, blockSize: 1 << 6, flush: 1 << 9, discard: 1 << 13 };
+const feature = {
+  segMax: 1 << 2, readOnly: 1 << 5, blockSize: 1 << 6, flush: 1 << 9, discard: 1 << 13,
+}; // prettier-ignore
 const request = { in: 0, out: 1, flush: 4, id: 8, discard: 11 } as const;
 const status = { ok: 0, failed: 1, unsupported: 2 } as const;
 const requestBytesMax = 4 << 20;

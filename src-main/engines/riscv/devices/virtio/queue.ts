@@ -1,4 +1,4 @@
-import { at, frameSize, guestRamBase, machine } from '../../layout.ts';
+import { at, guestRamBase, machine } from '../../layout.ts';
 import type { Layout } from '../../layout.ts';
 import { queueWord, word } from './registers.ts';
 
