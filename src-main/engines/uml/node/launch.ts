@@ -9,10 +9,10 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
-import { makeDirectory, readTextIfThere, writeFileAtomic } from '../../../base/node/files.ts';
+import { makeDirectory, readTextIfThere } from '../../../base/node/files.ts';
 import { mkfifo, socketpairSeqpacket } from '../../../base/node/posix.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
 import {
@@ -50,7 +50,7 @@ export class UmlEngine implements Engine {
       confined: plan.confined,
       startedMs,
     };
-    await writeFileAtomic(join(plan.runDirectory, launchFile), JSON.stringify(record));
+    await writeRecord(plan.runDirectory, record);
     const handles = openHandles(plan.runDirectory, layout);
     const ends = new Map(handles.far.map((fd, slot) => [slot, fd]));
     let child: ChildProcess;
@@ -93,6 +93,16 @@ export class UmlEngine implements Engine {
       pipes: openPipes(plan.runDirectory, layout),
     });
   }
+}
+
+/**
+ * Whole or not there, should we be killed. It is not synced, which would hold every launch up for
+ * the disk: a crash of the host ends the machine as well, and then nobody asks for its record.
+ */
+async function writeRecord(runDirectory: string, record: LaunchRecord): Promise<void> {
+  const path = join(runDirectory, launchFile);
+  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+  await rename(`${path}.new`, path);
 }
 
 type Handles = { given: number[]; far: number[] };
