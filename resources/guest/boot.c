@@ -169,7 +169,8 @@ static void enter_root(const char *device) {
   if (error == -EROFS || error == -EACCES)
     error = mount_root(device, word("nymph.rootfs", 1), options, flags | MS_RDONLY);
   if (error) fail("The root file system ", device, reason(error));
-  static const char *const moved[][2] = {{"/dev", "/r/dev"}, {"/proc", "/r/proc"}, {"/sys", "/r/sys"}};
+  static const char *const moved[][2] = {
+      {"/dev", "/r/dev"}, {"/proc", "/r/proc"}, {"/sys", "/r/sys"}};
   for (int i = 0; i < 3; i++) {
     sys3(__NR_mkdirat, AT_FDCWD, moved[i][1], 0755);
     if (mount(moved[i][0], moved[i][1], NULL, MS_MOVE, NULL))

@@ -175,7 +175,8 @@ enum { IN_R, IN_W, OUT_R, OUT_W, ERR_R, ERR_W, FAIL_R, FAIL_W, MASTER, SLAVE, EN
 static long open_ends(int *ends) {
   long error = sys2(__NR_pipe2, ends + FAIL_R, O_CLOEXEC);
   if (!error && request.tty) return open_terminal(ends + MASTER, ends + SLAVE);
-  for (int at = IN_R; !error && at <= ERR_R; at += 2) error = sys2(__NR_pipe2, ends + at, O_CLOEXEC);
+  for (int at = IN_R; !error && at <= ERR_R; at += 2)
+    error = sys2(__NR_pipe2, ends + at, O_CLOEXEC);
   if (error) return error;
   unblock(ends[IN_W]);
   unblock(ends[OUT_R]);

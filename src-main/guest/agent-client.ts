@@ -119,7 +119,7 @@ export class AgentClient {
 
   /** Starts a command. What is wrong with it comes as a rejection of `exit`. */
   exec(request: CommandRequest): ExecSession {
-    if (!this.greeting) throw new Refusal('unavailable', 'The agent in the machine does not answer.');
+    if (!this.greeting) throw noAnswer();
     if (this.sessions.size >= sessionsMax) {
       throw new Refusal('no-space', `At most ${sessionsMax} commands run in a machine at once.`);
     }
@@ -239,7 +239,9 @@ export class AgentClient {
   private sayAgain(): void {
     const seed = this.seed?.();
     if (seed) this.reseed(seed);
-    for (const [path, size] of this.windows) this.send({ kind: 'window', session: 0, path, ...size });
+    for (const [path, size] of this.windows) {
+      this.send({ kind: 'window', session: 0, path, ...size });
+    }
     if (this.samplers.size > 0) this.askForStats();
   }
 
@@ -301,8 +303,8 @@ export class AgentClient {
       case 'credit': session.granted(message.bytes); return;
       case 'exit':
         this.sessions.delete(message.session);
-        if (message.ending.kind === 'not-started') session.fail(notStarted(program, message.ending));
-        else session.finish(message.ending);
+        if (message.ending.kind !== 'not-started') session.finish(message.ending);
+        else session.fail(notStarted(program, message.ending));
         return;
       case 'stdout': case 'stderr':
         if (session.output(message.kind, message.bytes)) return;
@@ -368,9 +370,7 @@ export class AgentClient {
 
   private ask(message: (token: number) => HostMessage, timeoutMs: number): Promise<void> {
     if (!this.greeting || this.tokens.size >= tokensMax) {
-      return Promise.reject(
-        new Refusal('unavailable', 'The agent in the machine does not answer.'),
-      );
+      return Promise.reject(noAnswer());
     }
     do this.lastToken = (this.lastToken % 0xffff) + 1;
     while (this.tokens.has(this.lastToken));
@@ -425,6 +425,10 @@ export class AgentClient {
 }
 
 export type StatsListener = (stats: GuestStats) => void;
+
+function noAnswer(): Refusal {
+  return new Refusal('unavailable', 'The agent in the machine does not answer.');
+}
 
 function toExec(request: CommandRequest) {
   const env: Record<string, string> = {

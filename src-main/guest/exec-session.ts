@@ -49,6 +49,7 @@ export class RemoteSession implements ExecSession {
   private readonly input: Waiting[] = [];
   private inputBytes = 0;
   private inputEnded = false;
+  private endSent = false;
   /** What the guest may still send. */
   private outputCredit = windowBytes;
   private consumedBytes = 0;
@@ -133,7 +134,8 @@ export class RemoteSession implements ExecSession {
     while (this.inputCredit > 0 && !this.closed) {
       const first = this.input[0];
       if (!first) break;
-      const end = Math.min(first.sent + Math.min(dataBytesMax, this.inputCredit), first.bytes.length);
+      const most = Math.min(dataBytesMax, this.inputCredit);
+      const end = Math.min(first.sent + most, first.bytes.length);
       const piece = first.bytes.subarray(first.sent, end);
       if (piece.length > 0) this.send({ kind: 'stdin', session: this.id, bytes: piece });
       this.inputCredit -= piece.length;
@@ -149,8 +151,6 @@ export class RemoteSession implements ExecSession {
       this.send({ kind: 'stdin-eof', session: this.id });
     }
   }
-
-  private endSent = false;
 
   /** Hands bytes on; a promise when the listener asks us to wait. Its failures are its own. */
   private deliver(stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> | undefined {

@@ -33,8 +33,9 @@ export const debianFiles: Readonly<Record<string, string>> = {
     '[Service]\nEnvironment=TERM=xterm-256color\n',
   'etc/systemd/journald.conf.d/small.conf': '[Journal]\nSystemMaxUse=16M\nRuntimeMaxUse=4M\n',
   'etc/motd':
-    '\nDebian in a machine of its own. apt-get update && apt-get install PACKAGE brings software;\n' +
-    'poweroff stops this machine, and its disk keeps what you wrote.\n\n',
+    '\nDebian in a machine of its own.\n\n' +
+    '  apt-get update && apt-get install PACKAGE   brings software\n' +
+    '  poweroff                                    stops this machine; its disk keeps all\n\n',
 };
 
 /** Runs as root of the new system with its root directory as $1 (mmdebstrap's customize hook). */

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { AgentClient } from '../../src-main/guest/agent-client.ts';
-import { realTimers, streamLine } from '../../src-main/guest/node/stream-line.ts';
+import { realTimers, streamLine } from './agent-line.ts';
 import { buildInitramfs } from '../../src-main/images/node/initramfs.ts';
 import { cacheDirectory, ourKernel } from './kernel-guest.ts';
 
@@ -55,8 +55,9 @@ export async function bootMachine(t: TestContext, options: MachineOptions): Prom
   const ours = fifos.map((path) => openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
   const child = spawn(kernel, [
     `mem=${options.memoryMib ?? 96}M`, `uml_dir=${directory}/`, 'umid=m',
-    `initrd=${initramfs.path}`, `ubd0=${options.image ? disk : '/dev/null'}`, 'con=null', 'ssl=null',
-    'con0=fd:3,fd:4', 'ssl7=fd:5,fd:6', 'lpj=5000000', 'console=tty0', 'quiet',
+    `initrd=${initramfs.path}`, `ubd0=${options.image ? disk : '/dev/null'}`,
+    'con=null', 'ssl=null', 'con0=fd:3,fd:4', 'ssl7=fd:5,fd:6',
+    'lpj=5000000', 'console=tty0', 'quiet',
     'nymph.root=/dev/ubda', 'nymph.rootfs=ext4', 'nymph.agent=/dev/ttyS7', 'nymph.hostname=test',
     ...(options.words ?? []),
   ], {
@@ -84,7 +85,8 @@ export async function bootMachine(t: TestContext, options: MachineOptions): Prom
     const reader = new Socket({ fd: openSync(agentOut, constants.O_RDWR | constants.O_NONBLOCK) });
     const toGuest = openSync(agentIn, constants.O_RDWR | constants.O_NONBLOCK);
     const writer = new Socket({ fd: toGuest, readable: false, writable: true });
-    const client = new AgentClient(streamLine(reader, writer), { nonce: nonce++, timers: realTimers });
+    const line = streamLine(reader, writer);
+    const client = new AgentClient(line, { nonce: nonce++, timers: realTimers });
     const close = client.close.bind(client);
     client.close = () => {
       close();

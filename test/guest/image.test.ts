@@ -38,9 +38,11 @@ test('the commands of the tour are there', async (t) => {
   const machine = await bootMachine(t, { image: await tiny() });
   const client = await machine.attach();
   const names = ['ping', 'nc', 'wget', 'httpd', 'vi', 'less', 'awk', 'ip', 'udhcpc', 'top', 'free'];
-  const { stdout } = await run(client, `for c in ${names.join(' ')}; do command -v $c; done | wc -l`);
+  const list = `for c in ${names.join(' ')}; do command -v $c; done | wc -l`;
+  const { stdout } = await run(client, list);
   assert.equal(stdout.trim(), String(names.length));
-  const page = await run(client, 'httpd -h /var/www; wget -qO- http://localhost/; ping -c1 localhost');
+  const visit = 'httpd -h /var/www; wget -qO- http://localhost/; ping -c1 localhost';
+  const page = await run(client, visit);
   assert.match(page.stdout, /Hello from a Tiny Linux machine[^]*1 packets received/);
 });
 
@@ -51,10 +53,12 @@ test('a card that is on a wire with a DHCP server gets its address by itself', a
   const wire = (from: number, to: number, mac: string) =>
     `vec0:transport=l2tpv3,udp=1,src=127.0.0.1,dst=127.0.0.1,srcport=${from},dstport=${to},` +
     `rx_session=1,tx_session=1,mac=${mac}`;
-  const server = await bootMachine(t, { image, words: [wire(base, base + 1, '52:54:00:00:00:01')] });
+  const serverWire = wire(base, base + 1, '52:54:00:00:00:01');
+  const server = await bootMachine(t, { image, words: [serverWire] });
   const servant = await server.attach();
   await run(servant, `
-    killall udhcpc
+    until pidof udhcpc; do usleep 10000; done; killall udhcpc
+    while pidof udhcpc; do usleep 10000; done
     ip addr add 10.9.0.1/24 dev vec0
     cat >/tmp/udhcpd.conf <<END
 start 10.9.0.20

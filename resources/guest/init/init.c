@@ -28,7 +28,8 @@ static struct console {
 } consoles[MAX_CONSOLES];
 static int console_count;
 static char *own_name;
-static char environment_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+static char environment_path[] =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 static char environment_home[] = "HOME=/root", environment_term[] = "TERM=xterm-256color";
 
 static long open_path(const char *path, int flags) {
@@ -70,7 +71,9 @@ static void greet(const char *tty, int with_issue) {
       char one[2] = {*c, 0};
       if (*c == '\\' && c[1]) {
         c++;
-        text_add(&text, *c == 'r' ? names.release : *c == 'l' ? tty : *c == 'n' ? names.nodename : "");
+        if (*c == 'r') text_add(&text, names.release);
+        if (*c == 'l') text_add(&text, tty);
+        if (*c == 'n') text_add(&text, names.nodename);
       } else {
         text_add(&text, one);
       }
@@ -181,7 +184,9 @@ struct entry {
   char name[];
 };
 
-static void each_name(const char *directory, void (*visit)(const char *name, void *with), void *with) {
+typedef void visitor(const char *name, void *with);
+
+static void each_name(const char *directory, visitor *visit, void *with) {
   static char buffer[4096] __attribute__((aligned(8)));
   long fd = open_path(directory, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return;
@@ -304,9 +309,11 @@ int program(int argc, char **argv, char **envp) {
   long kernel = sys3(__NR_socket, 16, 2 | O_CLOEXEC, 15 /* NETLINK_KOBJECT_UEVENT */);
   if (kernel >= 0) sys3(__NR_bind, kernel, &address, sizeof address);
   each_name("/sys/class/net", card_is_there, NULL);
-  if (sys3(__NR_faccessat, AT_FDCWD, "/etc/nymph/start", 1) == 0) run("/etc/nymph/start", "start", NULL);
+  if (sys3(__NR_faccessat, AT_FDCWD, "/etc/nymph/start", 1) == 0)
+    run("/etc/nymph/start", "start", NULL);
   for (;;) {
-    struct { int fd; short events, revents; } polled[] = {{(int)signals, POLLIN, 0}, {(int)kernel, POLLIN, 0}};
+    struct { int fd; short events, revents; } polled[] = {
+        {(int)signals, POLLIN, 0}, {(int)kernel, POLLIN, 0}};
     sys5(__NR_ppoll, polled, 2, NULL, NULL, 8);
     if (polled[0].revents) hear_signal((int)signals);
     if (polled[1].revents) hear_kernel((int)kernel);

@@ -164,7 +164,7 @@ async function flush(path: string): Promise<void> {
   await handle.sync().finally(() => handle.close());
 }
 
-/** What is left of a killed user-mode run belongs to other user numbers; mmdebstrap can reach it. */
+/** What a killed user-mode run left belongs to other user numbers; mmdebstrap can reach it. */
 async function remove(folder: string): Promise<void> {
   try {
     await rm(folder, { recursive: true, force: true });

@@ -1,6 +1,7 @@
 /**
  * Tiny Linux: an ext4 image with Debian's busybox (the static one) and our own few files from
- * resources/guest/tiny: a login prompt on the first consoles, DHCP on every Ethernet card, 7 MB on the host.
+ * resources/guest/tiny: a login prompt on the first consoles, DHCP on every Ethernet card. It
+ * takes 7 MB on the host.
  * Process 1 is our own (resources/guest/init/init.c says why), all commands are busybox.
  *
  *   const { path } = await buildTiny({ cache })           → a raw ext4 image, no partition table

@@ -1,6 +1,9 @@
+/** The frames of the line: what goes in comes out, and nothing else does. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
-import { crc32, encodeFrame, FrameReader, payloadBytesMax } from '../../../src-main/guest/frames.ts';
+import {
+  crc32, encodeFrame, FrameReader, payloadBytesMax,
+} from '../../../src-main/guest/frames.ts';
 
 const frame = (sequence: number, payload = new Uint8Array([1, 2, 3])) => ({
   type: 67,

@@ -1,3 +1,4 @@
+/** The pace of the line: never more on the way than the guest’s port holds. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { lineWindowBytes, PacedLine } from '../../../src-main/guest/paced-line.ts';

@@ -1,3 +1,4 @@
+/** The messages: their bytes, and what is made of broken ones. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import {

@@ -1,9 +1,11 @@
+/** Figures from the text of a guest’s kernel, friendly and hostile. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { parseStats } from '../../../src-main/guest/stats.ts';
 
 const sample = new Map([
-  [1, 'MemTotal:  1000 kB\nMemFree:  400 kB\nMemAvailable: 700 kB\nBuffers: 10 kB\nCached: 90 kB\n'],
+  [1, 'MemTotal:  1000 kB\nMemFree:  400 kB\nMemAvailable: 700 kB\nBuffers: 10 kB\n' +
+    'Cached: 90 kB\n'],
   [2, 'cpu  10 1 5 100 20 2 3 4 0 0\ncpu0 5 0 3 50 10 1 1 2 0 0\ncpu1 5 1 2 50 10 1 2 2 0 0\n'],
   [3, '0.50 0.25 0.10 1/40 99\n'],
   [4, '  98 0 ubda 10 0 80 5 20 0 160 9 0 1 2\n 7 0 loop0 1 1 1 1 1 1 1 1 1 1 1\n'],
@@ -65,7 +67,8 @@ describe('a sample of figures', () => {
     for (let round = 0; round < 20_000; round++) {
       const mutated = new Map([...sample].map(([key, text]) => {
         const at = random(text.length);
-        return [key, text.slice(0, at) + String.fromCharCode(random(128)) + text.slice(at + random(3))];
+        const other = String.fromCharCode(random(128));
+        return [key, text.slice(0, at) + other + text.slice(at + random(3))];
       }));
       check(parseStats(mutated));
     }

@@ -1,3 +1,4 @@
+/** The archive writer, read back by cpio itself. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -14,7 +15,8 @@ const entries: CpioEntry[] = [
 describe('a cpio archive', () => {
   it('is what cpio itself reads', () => {
     const input = writeCpio(entries);
-    const list = execFileSync('cpio', ['-tv', '--quiet'], { input, stdio: ['pipe', 'pipe', 'ignore'] });
+    const stdio: ('pipe' | 'ignore')[] = ['pipe', 'pipe', 'ignore'];
+    const list = execFileSync('cpio', ['-tv', '--quiet'], { input, stdio });
     const lines = list.toString().trim().split('\n').map((line) => line.replace(/\s+/g, ' '));
     assert.match(lines[0] ?? '', /^drwxr-xr-x .* dev$/);
     assert.match(lines[1] ?? '', /^crw------- .* 5, 1 .* dev\/console$/);

@@ -1,3 +1,4 @@
+/** The Debian image as data: sources and progress. */
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { parseRepositories, sourcesFor, stageOf } from '../../../src-main/images/debian.ts';
@@ -27,7 +28,8 @@ describe('where the packages come from', () => {
 
 describe('progress', () => {
   it('is read from what mmdebstrap says', () => {
-    assert.equal(stageOf('I: installing essential packages...')?.step, 'Installing the base system');
+    const stage = stageOf('I: installing essential packages...');
+    assert.equal(stage?.step, 'Installing the base system');
     assert.equal(stageOf('Setting up systemd'), undefined);
   });
 });

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { AgentClient, type CommandRequest } from '../../../../src-main/guest/agent-client.ts';
 import { encodeFrame, FrameReader, type Frame } from '../../../../src-main/guest/frames.ts';
 import { encodeHost, type HostMessage } from '../../../../src-main/guest/protocol.ts';
-import { realTimers, streamLine } from '../../../../src-main/guest/node/stream-line.ts';
+import { realTimers, streamLine } from '../../../guest/agent-line.ts';
 import { buildInitramfs } from '../../../../src-main/images/node/initramfs.ts';
 import { Refusal } from '../../../../src-main/base/refusal.ts';
 
@@ -140,7 +140,7 @@ describe('the agent as a process', () => {
     assert.equal(stdout.toString(), 'done\n');
   });
 
-  it('lets a quiet command through while another floods a listener that does not keep up', async () => {
+  it('lets a quiet command through while another floods a slow listener', async () => {
     const { client } = await attached();
     let flood = 0;
     const gate = Promise.withResolvers<void>();

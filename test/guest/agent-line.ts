@@ -1,5 +1,5 @@
 /**
- * The agent's line over a pair of Node streams: pipes, FIFOs or sockets that carry the bytes of a
+ * For tests: the agent's line over a pair of Node streams: pipes, FIFOs or sockets that carry the bytes of a
  * machine's serial port.
  *
  *   const client = new AgentClient(streamLine(fromGuest, toGuest), { nonce, timers: realTimers });
@@ -8,7 +8,7 @@
  * agent notices the gap), and our memory does not grow.
  */
 import type { Readable, Writable } from 'node:stream';
-import type { Line, Timers } from '../agent-client.ts';
+import type { Line, Timers } from '../../src-main/guest/agent-client.ts';
 
 const waitingBytesMax = 2 * 1024 * 1024;
 
