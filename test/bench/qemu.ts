@@ -6,7 +6,9 @@
  * brought by apt with a private state, once, and only unpacked, never installed.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { nymphPaths } from '../../src-main/app/node/paths.ts';
@@ -28,7 +30,8 @@ export const qemu: Row = {
   how: 'launch ÷ QEMU TCG booting Debian’s cloud kernel to its first program',
   obstacle() {
     if (!existsSync(program)) return 'QEMU is not installed (apt install qemu-system-x86)';
-    return existsSync(busybox) ? undefined : 'busybox is not installed (apt install busybox-static)';
+    if (existsSync(busybox)) return undefined;
+    return 'busybox is not installed (apt install busybox-static)';
   },
   async run({ rounds = 3, say }) {
     const kernel = bringKernel(say);
