@@ -87,5 +87,9 @@ test('the contract is the one that its clients were written against', () => {
   if (process.env['NYMPH_RENEW'] === '1') writeFileSync(path, wholeContract());
   assert.ok(existsSync(path), `no ${path}; the head of this file says how to make it`);
   const kept = JSON.parse(readFileSync(path, 'utf8')) as unknown;
-  assert.deepEqual(JSON.parse(wholeContract()), kept, 'the contract changed; see the head of this file');
+  assert.deepEqual(
+    JSON.parse(wholeContract()),
+    kept,
+    'the contract changed; see the head of this file',
+  );
 });

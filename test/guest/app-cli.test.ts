@@ -24,15 +24,27 @@ suite('nymph', () => {
   });
 
   test('several at once find one server, not one each', async () => {
-    const all = await Promise.all([say('ls', '--json'), say('ls', '--json'), say('doctor', '--json')]);
+    const all = await Promise.all([
+      say('ls', '--json'),
+      say('ls', '--json'),
+      say('doctor', '--json'),
+    ]);
     for (const { stdout } of all) assert.ok(Array.isArray(JSON.parse(stdout)));
   });
 
   test('prints its help, and refuses wrong words with code 2 and no data', async () => {
     assert.equal((await say('help')).code, 0);
     const wrong = [
-      [], ['fly'], ['start'], ['start', 'a', 'b'], ['ls', '--colour'], ['image'], ['run'],
-      ['create', 'Web'], ['create', 'web', '--memory', 'lots'], ['create', 'web', '--engine', 'warp'],
+      [],
+      ['fly'],
+      ['start'],
+      ['start', 'a', 'b'],
+      ['ls', '--colour'],
+      ['image'],
+      ['run'],
+      ['create', 'Web'],
+      ['create', 'web', '--memory', 'lots'],
+      ['create', 'web', '--engine', 'warp'],
     ];
     for (const words of wrong) {
       const { code, stdout, stderr } = await say(...words);
@@ -49,7 +61,10 @@ suite('nymph', () => {
     assert.equal((await say('stop', 'tiny')).code, 4);
     assert.equal((await say('exec', 'tiny', '--', 'true')).code, 4);
     const json = await say('stop', 'tiny', '--json');
-    assert.equal((JSON.parse(json.stdout) as { error: { code: string } }).error.code, 'wrong-state');
+    assert.equal(
+      (JSON.parse(json.stdout) as { error: { code: string } }).error.code,
+      'wrong-state',
+    );
   });
 
   test('create, start, info, exec and stop: progress apart from data', async () => {
@@ -71,7 +86,11 @@ suite('nymph', () => {
   });
 
   test('run gives the output and the exit code of its command, and leaves nothing', async () => {
-    assert.deepEqual(await say('run', '--', 'sh', '-c', 'exit 7'), { code: 7, stdout: '', stderr: '' });
+    assert.deepEqual(await say('run', '--', 'sh', '-c', 'exit 7'), {
+      code: 7,
+      stdout: '',
+      stderr: '',
+    });
     const { code, stdout } = await nymph(home, ['run', '--memory', '64M', '--', 'cat'], 'through');
     assert.deepEqual([code, stdout], [0, 'through']);
     assert.equal((await say('ls')).stdout.trim().split('\n').length, 2);
@@ -96,7 +115,10 @@ suite('nymph', () => {
     await say('start', 'web');
     const before = JSON.parse((await say('info', 'web', '--json')).stdout) as { pid: number };
     assert.equal((await say('quit')).code, 0);
-    const after = JSON.parse((await say('info', 'web', '--json')).stdout) as { pid: number; state: string };
+    const after = JSON.parse((await say('info', 'web', '--json')).stdout) as {
+      pid: number;
+      state: string;
+    };
     assert.deepEqual([after.pid, after.state], [before.pid, 'running']);
     assert.equal((await say('quit', '--stop')).code, 0);
     assert.throws(() => process.kill(before.pid, 0), { code: 'ESRCH' });

@@ -11,7 +11,16 @@ import { join } from 'node:path';
 import { parseSpec } from '../../src-main/machine/spec.ts';
 import type { Paths } from '../../src-main/app/node/paths.ts';
 import type { Client } from '../../src-main/rpc/client.ts';
-import { attach, clientOf, freshHome, run, spawnServer, started, Undo, untilRunning } from '../support/live.ts';
+import {
+  attach,
+  clientOf,
+  freshHome,
+  run,
+  spawnServer,
+  started,
+  Undo,
+  untilRunning,
+} from '../support/live.ts';
 
 const seed = Number(process.env['KILL_SEED'] ?? 20261122);
 const rounds = Number(process.env['KILL_ROUNDS'] ?? 50);
@@ -48,7 +57,8 @@ test('a kill at any moment loses no machine and no setting', { timeout: 300_000 
     client = await clientOf(undo, paths);
     checkFolders(paths, round);
     const machines = await client.call('machine.list', {});
-    for (const { name, fault } of machines) assert.equal(fault, undefined, `${name} in round ${round}`);
+    for (const { name, fault } of machines)
+      assert.equal(fault, undefined, `${name} in round ${round}`);
     assert.deepEqual(await pidsOf(client), pids, `what ran runs on, round ${round}`);
     assert.ok(machines.length >= 3);
   }

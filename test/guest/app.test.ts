@@ -104,7 +104,10 @@ suite('a command inside', () => {
     const argv = ['/no/such/program'];
     const { client } = world;
     const trying = collect((sink) => client.open('machine.exec', { machine: 'tiny', argv }, sink));
-    const code = await trying.then((ran) => ran.code, () => 'refused');
+    const code = await trying.then(
+      (ran) => ran.code,
+      () => 'refused',
+    );
     assert.ok(code === 'refused' || code === 127 || code === 126, String(code));
   });
 
@@ -114,7 +117,10 @@ suite('a command inside', () => {
     const open = (sink: (bytes: Uint8Array) => void) => client.open('machine.run', { argv }, sink);
     const ran = await collect(open as Parameters<typeof collect>[0], 'typed before it was there');
     assert.deepEqual([ran.code, ran.stdout], [5, 'typed before it was there']);
-    assert.deepEqual((await call('machine.list', {})).map(({ name }) => name), ['tiny']);
+    assert.deepEqual(
+      (await call('machine.list', {})).map(({ name }) => name),
+      ['tiny'],
+    );
     assert.deepEqual(await call('machine.trash', {}), []);
   });
 });
@@ -173,7 +179,10 @@ suite('memory', () => {
     await sh('eater', 'rm /tmp/m/f; umount /tmp/m');
     const { freedBytes } = await call('machine.reclaim', { machine: 'eater' });
     const rest = await held();
-    assert.ok(rest < full - 50 * 2 ** 20, `${rest} bytes after, ${full} before, ${freedBytes} said`);
+    assert.ok(
+      rest < full - 50 * 2 ** 20,
+      `${rest} bytes after, ${full} before, ${freedBytes} said`,
+    );
     assert.equal((await sh('eater', 'echo alive')).stdout, 'alive\n');
     await call('machine.kill', { machine: 'eater' });
     await call('machine.remove', { machine: 'eater' });
@@ -247,7 +256,10 @@ suite('a machine’s life', () => {
     const alpha = await untilState(client, 'alpha', ['crashed']);
     await dying;
     assert.match(alpha.reason ?? '', /panicked/);
-    assert.ok(alpha.lastLines!.some((line) => /panic/.test(line)), alpha.lastLines!.join('\n'));
+    assert.ok(
+      alpha.lastLines!.some((line) => /panic/.test(line)),
+      alpha.lastLines!.join('\n'),
+    );
     assert.equal((await started(client, 'alpha')).reason, undefined);
   });
 

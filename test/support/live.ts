@@ -69,10 +69,14 @@ export async function clientOf(t: Cleaner, paths: Paths): Promise<Client> {
 
 /** A server as a process of its own, to be killed; resolves when it answers. */
 export async function spawnServer(t: Cleaner, home: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [join(root, 'src-main/shells/headless/main.ts'), '--quiet'], {
-    env: { ...process.env, NYMPH_HOME: home },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [join(root, 'src-main/shells/headless/main.ts'), '--quiet'],
+    {
+      env: { ...process.env, NYMPH_HOME: home },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   t.after(() => void child.kill('SIGKILL'));
   let said = '';
   child.stderr!.on('data', (bytes) => (said += String(bytes)));
@@ -134,7 +138,9 @@ export async function untilRunning(client: Client, name: string): Promise<Machin
     ({ state, agent }) => (state === 'running' && agent) || state === 'crashed' || state === 'off',
   );
   if (machine.state === 'running') return machine;
-  throw new Error(`${name} is ${machine.state}: ${machine.reason} ${machine.lastLines?.join('\n')}`);
+  throw new Error(
+    `${name} is ${machine.state}: ${machine.reason} ${machine.lastLines?.join('\n')}`,
+  );
 }
 
 export async function started(client: Client, name: string): Promise<MachineView> {
@@ -151,7 +157,9 @@ export function run(client: Client, machine: string, script: string, input?: str
 }
 
 export async function collect(
-  open: (sink: (bytes: Uint8Array) => void) => ReturnType<typeof Client.prototype.open<'machine.exec'>>,
+  open: (
+    sink: (bytes: Uint8Array) => void,
+  ) => ReturnType<typeof Client.prototype.open<'machine.exec'>>,
   input?: string,
 ): Promise<Ran> {
   const parts: Record<number, Buffer[]> = { 1: [], 2: [] };
@@ -182,7 +190,10 @@ export function attach(client: Client, machine: string, index = 0) {
     close: () => stream.cancel(),
     until: (pattern: RegExp, limitMs = patienceMs) =>
       new Promise<string>((resolve, reject) => {
-        const timer = setTimeout(() => done(new Error(`no ${pattern} in: ${shown.slice(-2000)}`)), limitMs);
+        const timer = setTimeout(
+          () => done(new Error(`no ${pattern} in: ${shown.slice(-2000)}`)),
+          limitMs,
+        );
         const done = (error?: Error) => {
           clearTimeout(timer);
           waiting.delete(look);
@@ -214,7 +225,9 @@ export function processesOf(runDirectory: string): number[] {
 async function killAll(run: string): Promise<void> {
   const pattern = `uml_dir=${run}/`;
   for (let round = 0; round < 100; round++) {
-    const alive = readdirSync('/proc').map(Number).filter((pid) => pid > 0 && names(pid, pattern));
+    const alive = readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => pid > 0 && names(pid, pattern));
     if (alive.length === 0) return;
     for (const pid of alive) {
       try {

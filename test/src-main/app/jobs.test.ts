@@ -10,7 +10,10 @@ const about = { kind: 'image-import', title: 'Import a.qcow2' } as const;
 function jobsOf() {
   const clock = { now: 1000 };
   const told: JobView[] = [];
-  const jobs = new Jobs(() => clock.now, (view) => told.push(jobView.parse(view)));
+  const jobs = new Jobs(
+    () => clock.now,
+    (view) => told.push(jobView.parse(view)),
+  );
   return { jobs, told, clock };
 }
 
@@ -40,7 +43,10 @@ suite('a job', () => {
         endedMs: 2000,
       },
     );
-    assert.deepEqual(told.map((view) => view.state), ['running', 'done']);
+    assert.deepEqual(
+      told.map((view) => view.state),
+      ['running', 'done'],
+    );
     assert.deepEqual(await jobs.wait(id), ended, 'may be asked again later');
   });
 
@@ -73,7 +79,11 @@ suite('a job', () => {
 
   test('that is not there is not found', async () => {
     const { jobs } = jobsOf();
-    for (const ask of [() => jobs.cancel('job-9'), () => jobs.log('job-9'), () => jobs.wait('job-9')]) {
+    for (const ask of [
+      () => jobs.cancel('job-9'),
+      () => jobs.log('job-9'),
+      () => jobs.wait('job-9'),
+    ]) {
       assert.throws(ask, { code: 'not-found' });
     }
   });

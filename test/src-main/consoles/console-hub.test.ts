@@ -126,7 +126,10 @@ suite('a guest that floods its console', () => {
     }
     const seconds = clock.now / 1000;
     assert.ok(total / seconds <= bytesPerSecondMax * 1.01, `${total / seconds} bytes a second`);
-    assert.ok(clock.rested.every((ms) => ms < 100), 'rests are short, so the next key gets through');
+    assert.ok(
+      clock.rested.every((ms) => ms < 100),
+      'rests are short, so the next key gets through',
+    );
   });
 
   test('is not slowed while it writes little', () => {

@@ -98,9 +98,20 @@ suite('a fault in machine.yaml is named with its line and column', () => {
     ['too little memory', lines(id, 'memory: 1MiB'), /line 2: memory: memory is between/, 2, 1],
     ['an engine that is none', lines(id, 'engine: warp'), /line 2: engine: /, 2, 1],
     ['an id that is none', 'id: xyz', /line 1: id: an id is eight/, 1, 1],
-    ['a MAC of a card maker', lines(id, 'nics:', nic(0, '00:00:00:00:00:01')), /line 3: nics\.0\.mac/, 3],
+    [
+      'a MAC of a card maker',
+      lines(id, 'nics:', nic(0, '00:00:00:00:00:01')),
+      /line 3: nics\.0\.mac/,
+      3,
+    ],
     ['a slot that is not there', lines(id, 'nics:', nic(4)), /line 3: nics\.0\.slot/, 3],
-    ['a disk file with a path', lines(id, 'disks:', '  - id: a', '    file: ../b'), /disks\.0\.file/, 4, 5],
+    [
+      'a disk file with a path',
+      lines(id, 'disks:', '  - id: a', '    file: ../b'),
+      /disks\.0\.file/,
+      4,
+      5,
+    ],
   ];
   for (const [what, text, said, line, column] of cases) {
     test(what, () => {
@@ -114,7 +125,10 @@ suite('a fault in machine.yaml is named with its line and column', () => {
 
   test('a key that does not exist is named, with the one that was meant', () => {
     const fault = faultIn(lines('# mine', id, 'memroy: 1GiB'));
-    assert.equal(fault.message, 'machine.yaml line 3: there is no key “memroy”; did you mean “memory”.');
+    assert.equal(
+      fault.message,
+      'machine.yaml line 3: there is no key “memroy”; did you mean “memory”.',
+    );
     assert.deepEqual(fault.at, { line: 3, column: 1 });
   });
 
@@ -191,8 +205,22 @@ suite('an edit', () => {
 
 suite('a machine’s name', () => {
   test('is a host-name label that starts with a letter', () => {
-    for (const name of ['a', 'web', 'web-1', `a${'b'.repeat(62)}`]) assert.equal(checkName(name), name);
-    const wrong = ['', '1a', 'A', 'a_b', 'a.b', 'a-', '-a', '../x', 'a/b', 'ä', `a${'b'.repeat(63)}`, 'a\n'];
+    for (const name of ['a', 'web', 'web-1', `a${'b'.repeat(62)}`])
+      assert.equal(checkName(name), name);
+    const wrong = [
+      '',
+      '1a',
+      'A',
+      'a_b',
+      'a.b',
+      'a-',
+      '-a',
+      '../x',
+      'a/b',
+      'ä',
+      `a${'b'.repeat(63)}`,
+      'a\n',
+    ];
     for (const name of wrong) assert.throws(() => checkName(name), { code: 'usage' }, name);
   });
 });

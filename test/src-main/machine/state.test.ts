@@ -23,7 +23,8 @@ const table: [MachineEvent, Partial<Record<MachineState, MachineState>>][] = [
 
 suite('a machine’s state', () => {
   for (const [event, row] of table) {
-    const name = event.type === 'exited' ? `exited ${event.clean ? 'cleanly' : 'dirtily'}` : event.type;
+    const name =
+      event.type === 'exited' ? `exited ${event.clean ? 'cleanly' : 'dirtily'}` : event.type;
     test(`after “${name}”`, () => {
       for (const state of states) {
         assert.equal(nextState(state, event), row[state], `from ${state}`);

@@ -62,7 +62,10 @@ const forever = () => new Promise<never>(() => {});
 
 suite('a call', () => {
   test('arrives with its defaults filled in and its answer comes back', async () => {
-    const { client, api } = joined({ 'machine.remove': () => null, 'host.info': () => ({ cpus: 2 }) });
+    const { client, api } = joined({
+      'machine.remove': () => null,
+      'host.info': () => ({ cpus: 2 }),
+    });
     assert.equal(await client.call('machine.remove', { machine: 'web' }), null);
     assert.deepEqual(api.calls, [
       { method: 'machine.remove', params: { machine: 'web', force: false } },
@@ -76,16 +79,22 @@ suite('a call', () => {
         throw new Refusal('bad-input', 'Line 3 is odd.', { line: 3, column: 7 });
       },
     });
-    await assert.rejects(client.call('machine.setConfig', { machine: 'a', text: '' }), (refusal) => {
-      assert.ok(refusal instanceof Refusal);
-      const { code, message, at } = refusal;
-      assert.deepEqual({ code, message, at }, {
-        code: 'bad-input',
-        message: 'Line 3 is odd.',
-        at: { line: 3, column: 7 },
-      });
-      return true;
-    });
+    await assert.rejects(
+      client.call('machine.setConfig', { machine: 'a', text: '' }),
+      (refusal) => {
+        assert.ok(refusal instanceof Refusal);
+        const { code, message, at } = refusal;
+        assert.deepEqual(
+          { code, message, at },
+          {
+            code: 'bad-input',
+            message: 'Line 3 is odd.',
+            at: { line: 3, column: 7 },
+          },
+        );
+        return true;
+      },
+    );
   });
 
   test('that meets a defect says `internal`, and the connection goes on', async () => {
@@ -108,7 +117,10 @@ suite('a call', () => {
     const answers = ['a', 'b', 'c'].map((machine) => client.call('machine.config', { machine }));
     await settled();
     for (const answer of waiting.reverse()) answer();
-    assert.deepEqual((await Promise.all(answers)).map(({ text }) => text), ['a', 'b', 'c']);
+    assert.deepEqual(
+      (await Promise.all(answers)).map(({ text }) => text),
+      ['a', 'b', 'c'],
+    );
   });
 
   test('to a method that does not exist, or with wrong parameters, is `usage`', async () => {
@@ -412,7 +424,10 @@ suite('when one side goes away', () => {
     await settled();
     client.close();
     await settled();
-    assert.deepEqual(signals.map((signal) => signal.aborted), [true, true]);
+    assert.deepEqual(
+      signals.map((signal) => signal.aborted),
+      [true, true],
+    );
     assert.equal(api.gone.length, 1);
   });
 
@@ -437,7 +452,9 @@ suite('when one side goes away', () => {
     client.onClose = (reason) => (told = reason);
     const call = client.call('job.wait', { job: 'j' });
     const stream = client.open('console.attach', console0, () => {});
-    const refused = [call, stream.result].map((each) => assert.rejects(each, { code: 'unavailable' }));
+    const refused = [call, stream.result].map((each) =>
+      assert.rejects(each, { code: 'unavailable' }),
+    );
     await settled();
     connection.close();
     await Promise.all(refused);

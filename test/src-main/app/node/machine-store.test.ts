@@ -1,7 +1,15 @@
 /** Machines on disk: whole or not there, whatever happens in the middle. */
 import { suite, test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { folderBytes, MachineStore } from '../../../../src-main/app/node/machine-store.ts';
@@ -37,7 +45,10 @@ suite('making a machine', () => {
       throw new Error('no space');
     });
     await assert.rejects(failing, { message: 'no space' });
-    await assert.rejects(store.create('web', { id: 'x' }, async () => {}), { code: 'bad-input' });
+    await assert.rejects(
+      store.create('web', { id: 'x' }, async () => {}),
+      { code: 'bad-input' },
+    );
     assert.deepEqual(readdirSync(paths.machines), []);
   });
 
@@ -52,7 +63,8 @@ suite('making a machine', () => {
 
   test('under a name that is none is refused before anything is touched', async (t) => {
     const { store, paths, make } = await storeOf(t);
-    for (const name of ['../x', '.new-x', 'A', '']) await assert.rejects(make(name), { code: 'usage' });
+    for (const name of ['../x', '.new-x', 'A', ''])
+      await assert.rejects(make(name), { code: 'usage' });
     await make('web');
     await assert.rejects(store.rename('web', '../out'), { code: 'usage' });
     assert.deepEqual(readdirSync(paths.machines), ['web']);
@@ -158,11 +170,17 @@ suite('machine.yaml', () => {
   test('is replaced whole, and the five versions before are kept', async (t) => {
     const { store, paths, make } = await storeOf(t);
     await make('web');
-    for (let cpus = 1; cpus <= 9; cpus++) await store.writeSpec('web', `id: '0a1b2c3d'\ncpus: ${cpus}\n`);
+    for (let cpus = 1; cpus <= 9; cpus++)
+      await store.writeSpec('web', `id: '0a1b2c3d'\ncpus: ${cpus}\n`);
     assert.match(await store.readSpec('web'), /cpus: 9/);
     const history = join(paths.machines, 'web/history');
-    const kept = readdirSync(history).sort().map((file) => readFileSync(join(history, file), 'utf8'));
-    assert.deepEqual(kept.map((text) => /cpus: (\d)/.exec(text)?.[1]), ['4', '5', '6', '7', '8']);
+    const kept = readdirSync(history)
+      .sort()
+      .map((file) => readFileSync(join(history, file), 'utf8'));
+    assert.deepEqual(
+      kept.map((text) => /cpus: (\d)/.exec(text)?.[1]),
+      ['4', '5', '6', '7', '8'],
+    );
   });
 
   test('written as it is already makes no version', async (t) => {

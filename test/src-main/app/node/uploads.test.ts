@@ -54,7 +54,9 @@ suite('an upload', () => {
         throw new Error('the tab was closed');
       })(),
     );
-    await assert.rejects(uploads.receive('disk.img', undefined, body), { message: 'the tab was closed' });
+    await assert.rejects(uploads.receive('disk.img', undefined, body), {
+      message: 'the tab was closed',
+    });
     assert.deepEqual(readdirSync(paths.uploads), []);
   });
 

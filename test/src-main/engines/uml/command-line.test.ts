@@ -20,7 +20,10 @@ suite('the descriptors', () => {
         layout.agent.output,
         ...layout.nics.flatMap(({ near, far }) => [near, far]),
       ];
-      assert.deepEqual(all, Array.from({ length: all.length }, (_, index) => index + 3));
+      assert.deepEqual(
+        all,
+        Array.from({ length: all.length }, (_, index) => index + 3),
+      );
       assert.equal(layout.count, all.length + 3);
       assert.equal(layout.consoles.length, consoles);
       assert.equal(layout.nics.length, 4);
@@ -101,7 +104,10 @@ suite('a disk on the command line', () => {
   test('has a path that cannot be taken for something else', () => {
     for (const path of ['/a b', '/a,b', '/a:b', 'relative', '/a\nb']) {
       assert.throws(() => diskArgument({ id: 'a', index: 0, path }), /invariant/, path);
-      assert.throws(() => diskArgument({ id: 'a', index: 0, path: '/a', backing: path }), /invariant/);
+      assert.throws(
+        () => diskArgument({ id: 'a', index: 0, path: '/a', backing: path }),
+        /invariant/,
+      );
     }
     assert.throws(() => diskArgument({ id: 'a', index: 16, path: '/a' }), /invariant/);
   });

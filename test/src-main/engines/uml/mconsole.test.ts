@@ -16,7 +16,10 @@ suite('a request', () => {
   test('is magic, version, length and 512 bytes of command', () => {
     const message = encodeRequest('version');
     assert.equal(message.length, 524);
-    assert.deepEqual([...message.subarray(0, 12)], [0xbe, 0xba, 0xfe, 0xca, 2, 0, 0, 0, 7, 0, 0, 0]);
+    assert.deepEqual(
+      [...message.subarray(0, 12)],
+      [0xbe, 0xba, 0xfe, 0xca, 2, 0, 0, 0, 7, 0, 0, 0],
+    );
     assert.equal(new TextDecoder().decode(message.subarray(12, 19)), 'version');
     assert.ok(message.subarray(19).every((byte) => byte === 0));
   });
@@ -30,7 +33,11 @@ suite('a request', () => {
 
 suite('a reply', () => {
   test('is a verdict, whether more comes, and text up to the first zero', () => {
-    assert.deepEqual(decodeReply(reply(0, 0, 'OK\0rest', 7)), { failed: false, more: false, text: 'OK' });
+    assert.deepEqual(decodeReply(reply(0, 0, 'OK\0rest', 7)), {
+      failed: false,
+      more: false,
+      text: 'OK',
+    });
     assert.deepEqual(decodeReply(reply(1, 1, 'no')), { failed: true, more: true, text: 'no' });
   });
 

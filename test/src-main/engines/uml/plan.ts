@@ -11,7 +11,12 @@ export function planOf({ spec, kernel, ...changes }: Changes = {}): LaunchPlan {
   return {
     name: 'web',
     spec: parseSpec(newSpecText({ id: '0a1b2c3d', ...spec })),
-    kernel: { path: '/kernels/linux', sharedLibraries: ['/lib/libc.so.6'], seccomp: false, ...kernel },
+    kernel: {
+      path: '/kernels/linux',
+      sharedLibraries: ['/lib/libc.so.6'],
+      seccomp: false,
+      ...kernel,
+    },
     initramfs: '/built/boot.cpio',
     disks: [
       {

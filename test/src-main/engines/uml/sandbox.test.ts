@@ -15,7 +15,8 @@ suite('the compartment of a machine', () => {
   const words = sandboxArguments(planOf(), 17);
 
   test('has its own namespaces, no capability, no environment of ours', () => {
-    for (const word of ['--unshare-all', '--unshare-user', '--clearenv']) assert.ok(words.includes(word));
+    for (const word of ['--unshare-all', '--unshare-user', '--clearenv'])
+      assert.ok(words.includes(word));
     assert.equal(words[words.indexOf('--cap-drop') + 1], 'ALL');
     assert.equal(words[words.indexOf('--uid') + 1], '1000');
     assert.ok(!words.includes('--share-net'));
@@ -39,7 +40,14 @@ suite('the compartment of a machine', () => {
 
   test('sees nothing else of the host: no other option brings a file in', () => {
     const options = new Set(words.filter((word) => word.startsWith('--')));
-    for (const word of ['--dev-bind', '--bind-try', '--ro-bind-try', '--symlink', '--file', '--overlay']) {
+    for (const word of [
+      '--dev-bind',
+      '--bind-try',
+      '--ro-bind-try',
+      '--symlink',
+      '--file',
+      '--overlay',
+    ]) {
       assert.ok(!options.has(word), word);
     }
     assert.deepEqual(words.slice(-3), ['--info-fd', '17', '--']);

@@ -44,7 +44,14 @@ function wire(t: TestContext, messages: readonly (string | Uint8Array)[]): Buffe
   return Buffer.concat(socket.written);
 }
 
-const messages = ['', 'hello', new Uint8Array(0), new Uint8Array([0, 1, 255]), 'grüße 🐛', '{"a":1}'];
+const messages = [
+  '',
+  'hello',
+  new Uint8Array(0),
+  new Uint8Array([0, 1, 255]),
+  'grüße 🐛',
+  '{"a":1}',
+];
 
 suite('a channel over a socket', () => {
   test('writes a length, a kind and the content', (t) => {

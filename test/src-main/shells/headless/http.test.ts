@@ -113,13 +113,19 @@ suite('the token', () => {
 
   test('is in no answer but that one', async () => {
     const answers = [await ask('/'), await ask('/', nothing), await ask('/missing')];
-    for (const { text, headers } of answers) assert.ok(!(text + JSON.stringify(headers)).includes(token));
+    for (const { text, headers } of answers)
+      assert.ok(!(text + JSON.stringify(headers)).includes(token));
   });
 });
 
 suite('a request', () => {
   test('under another host name is refused, with or without token (DNS rebinding)', async () => {
-    for (const host of ['evil.example', `evil.example:${port}`, '127.0.0.1', `127.0.0.1:${port + 1}`]) {
+    for (const host of [
+      'evil.example',
+      `evil.example:${port}`,
+      '127.0.0.1',
+      `127.0.0.1:${port + 1}`,
+    ]) {
       assert.equal((await ask('/', { host })).status, 403, host);
       assert.equal((await ask(`/?token=${token}`, { host, ...nothing })).status, 403, host);
     }
@@ -127,7 +133,12 @@ suite('a request', () => {
   });
 
   test('of another page is refused', async () => {
-    for (const origin of ['http://evil.example', 'null', `https://127.0.0.1:${port}`, 'http://127.0.0.1']) {
+    for (const origin of [
+      'http://evil.example',
+      'null',
+      `https://127.0.0.1:${port}`,
+      'http://127.0.0.1',
+    ]) {
       assert.equal((await ask('/', { origin })).status, 403, origin);
     }
     assert.equal((await ask('/', { origin: `http://127.0.0.1:${port}` })).status, 200);
@@ -216,7 +227,9 @@ suite('an upload', () => {
   test('that does not fit is refused in words', async () => {
     const { status, text } = await ask('/upload?name=full', {}, { method: 'PUT', body: 'abc' });
     assert.equal(status, 507);
-    assert.deepEqual(JSON.parse(text), { error: { code: 'no-space', message: 'There is no space.' } });
+    assert.deepEqual(JSON.parse(text), {
+      error: { code: 'no-space', message: 'There is no space.' },
+    });
   });
 
   test('has a title of a bearable length', async () => {
@@ -280,7 +293,9 @@ suite('the WebSocket', () => {
 
   test('cuts off a client that sends nonsense, and serves the next', async () => {
     const socket = await open('/ws', { cookie: cookie() });
-    const heard = new Promise<string>((resolve) => socket.once('message', (m) => resolve(String(m))));
+    const heard = new Promise<string>((resolve) =>
+      socket.once('message', (m) => resolve(String(m))),
+    );
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     socket.send('nonsense');
     assert.match(await heard, /bad-input/);
