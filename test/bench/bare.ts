@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { mkfifo } from '../../src-main/base/node/posix.ts';
 import { createOverlay } from '../../src-main/disks/node/overlay.ts';
 import { AgentClient } from '../../src-main/guest/agent-client.ts';
-import { realTimers, streamLine } from '../../src-main/guest/node/stream-line.ts';
+import { realTimers, streamLine } from '../guest/agent-line.ts';
 import type { World } from './world.ts';
 
 const patienceMs = 60_000;
