@@ -1,6 +1,6 @@
 /**
- * For tests: the agent's line over a pair of Node streams: pipes, FIFOs or sockets that carry the bytes of a
- * machine's serial port.
+ * For tests: the agent's line over a pair of Node streams: pipes, FIFOs or sockets that carry the
+ * bytes of a machine's serial port.
  *
  *   const client = new AgentClient(streamLine(fromGuest, toGuest), { nonce, timers: realTimers });
  *
