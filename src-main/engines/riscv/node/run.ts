@@ -25,7 +25,7 @@ export interface Ended {
   harts: { index: number; retired: bigint; jit: unknown }[];
 }
 
-const defaultThreshold = 250;
+const defaultThreshold = 1000;
 
 export async function run(options: RunOptions): Promise<Ended> {
   const shared = createShared(options);
