@@ -86,20 +86,23 @@ static void start_agent(char **argv) {
   const char *device = word("nymph.agent", 0);
   if (!device || !device[0]) return;
   if (sys2(__NR_pipe2, ready_pipe, O_CLOEXEC | O_NONBLOCK)) return;
+  /* Opened before the fork: the agent may run only after /dev has moved to the real root. */
+  long fd = open_line(device);
+  long null = sys4(__NR_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
   agent_pid = fork();
   if (agent_pid != 0) {
     sys1(__NR_close, ready_pipe[0]);
+    if (fd >= 0) sys1(__NR_close, fd);
+    if (null >= 0) sys1(__NR_close, null);
     return;
   }
   sys1(__NR_close, ready_pipe[1]);
   sys0(__NR_setsid);
-  long null = sys4(__NR_openat, AT_FDCWD, "/dev/null", O_RDWR, 0);
-  for (int fd = 0; fd < 3 && null >= 0; fd++) sys3(__NR_dup3, null, fd, 0);
+  for (int at = 0; at < 3 && null >= 0; at++) sys3(__NR_dup3, null, at, 0);
   if (null > 2) sys1(__NR_close, null);
   /* '@' spares us at systemd's shutdown; the room is that of "/init", which is shorter. */
   if (length(argv[0]) >= 5) memcpy(argv[0], "@nymp", 5);
   sys2(__NR_prctl, 15 /* PR_SET_NAME */, "nymph-agent");
-  long fd = open_line(device);
   if (fd < 0) exit(1);
   place.real = 1;
   place.booted = 0;

@@ -205,6 +205,8 @@ export class AgentClient {
   private heardHello(hello: GuestHello, frame: Frame): void {
     if (hello.started) {
       this.detach(new Refusal('unavailable', 'The machine was restarted.'));
+      // Both ends must count from 0 again, and the agent does so only for another nonce.
+      this.nonce = nextNonce(this.nonce);
       this.sayHello();
       return;
     }
@@ -272,7 +274,7 @@ export class AgentClient {
 
   private lost(): void {
     this.detach(new Refusal('unavailable', 'The connection to the machine lost data.'));
-    this.nonce = (this.nonce + 1) >>> 0 || 1;
+    this.nonce = nextNonce(this.nonce);
     this.sayHello();
   }
 
@@ -422,6 +424,11 @@ export class AgentClient {
     this.sequence = (this.sequence + 1) & 0xffff;
     return encodeFrame({ ...encodeHost(message), sequence: this.sequence });
   }
+}
+
+/** Another one that no other client is likely to have: they count from random numbers too. */
+function nextNonce(nonce: number): number {
+  return (nonce + 0x9e3779b9) >>> 0 || 1;
 }
 
 export type StatsListener = (stats: GuestStats) => void;

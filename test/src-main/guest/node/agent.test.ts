@@ -248,7 +248,8 @@ describe('noise on the line', () => {
       timers: realTimers,
     });
     ends.push(() => client.close());
-    assert.equal((await client.hello(5000)).nonce, 78);
+    const { machine, booted } = await client.hello(5000);
+    assert.ok(machine.length > 0 && booted);
   });
 
   it('is survived as well when the frames are whole and their content is not', async () => {
