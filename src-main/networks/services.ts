@@ -11,20 +11,49 @@
 import { arpReply, arpRequest, readArp, writeArp, arpBytes } from './arp.ts';
 import type { LanConfig, ServicesConfig } from './control.ts';
 import {
-  dhcpBytesMax, dhcpClientPort, dhcpServerPort, dhcpType, option32, optionText, readDhcp, writeDhcp,
-  type DhcpOption, type DhcpRequest,
+  dhcpBytesMax,
+  dhcpClientPort,
+  dhcpServerPort,
+  dhcpType,
+  option32,
+  optionText,
+  readDhcp,
+  writeDhcp,
+  type DhcpOption,
+  type DhcpRequest,
 } from './dhcp.ts';
 import {
-  dnsBytesMax, dnsCode, dnsPort, dnsType, readQuery, reverseAddress, writeAnswer, type DnsAnswer,
+  dnsBytesMax,
+  dnsCode,
+  dnsPort,
+  dnsType,
+  readQuery,
+  reverseAddress,
+  writeAnswer,
+  type DnsAnswer,
   type DnsQuery,
 } from './dns.ts';
 import {
-  broadcastMac, ethernetHeaderBytes, etherType, isGroupMac, readEthernet, write16, write32,
+  broadcastMac,
+  ethernetHeaderBytes,
+  etherType,
+  isGroupMac,
+  readEthernet,
+  write16,
+  write32,
   writeEthernet,
 } from './ethernet.ts';
 import {
-  checksum, ipProtocol, ipv4HeaderBytes, readIpv4, readUdp, udpHeaderBytes, writeIpv4, writeUdp,
-  type Ipv4Packet, type UdpDatagram,
+  checksum,
+  ipProtocol,
+  ipv4HeaderBytes,
+  readIpv4,
+  readUdp,
+  udpHeaderBytes,
+  writeIpv4,
+  writeUdp,
+  type Ipv4Packet,
+  type UdpDatagram,
 } from './ipv4.ts';
 import { LeaseTable, type Lease } from './leases.ts';
 import { frameBytesMax, portsMax } from './switch.ts';
@@ -69,7 +98,7 @@ export class LanServices {
     this.#parts.config.services = services;
   }
 
-  /** Takes over a lease that an earlier switch has given: the machine does not know of the change. */
+  /** Takes over a lease that an earlier switch has given: its machine knows of no change. */
   restore(station: Station, address: number, nowMs: number): void {
     const { mac, port } = station;
     if (!this.leases.isFreeFor(address, mac, nowMs)) return;
@@ -96,8 +125,12 @@ export class LanServices {
     if (arp === undefined || arp.senderMac !== source) return;
     // A station that shows an address it has no lease for: nobody else shall be given it.
     const shown = arp.senderAddress;
-    if (shown !== 0 && shown !== this.address && this.leases.isFreeFor(shown, source, nowMs)
-      && this.leases.byMac(source)?.address !== shown) {
+    if (
+      shown !== 0 &&
+      shown !== this.address &&
+      this.leases.isFreeFor(shown, source, nowMs) &&
+      this.leases.byMac(source)?.address !== shown
+    ) {
       this.leases.avoid(shown, source, nowMs + avoidMs);
     }
     if (arp.operation !== arpRequest || arp.targetAddress !== this.address) return;
@@ -114,8 +147,8 @@ export class LanServices {
 
   #handleIpv4(packet: Ipv4Packet, source: number, port: number, nowMs: number): void {
     const forUs = packet.destination === this.address;
-    const toAll = packet.destination === anyAddress
-      || packet.destination === ((this.address | 0xff) >>> 0);
+    const toAll =
+      packet.destination === anyAddress || packet.destination === (this.address | 0xff) >>> 0;
     const udp = readUdp(packet);
     if (udp?.destinationPort === dhcpServerPort && (forUs || toAll)) {
       if (this.#parts.config.services.dhcp) this.#handleDhcp(udp, source, port, nowMs);
@@ -188,7 +221,11 @@ export class LanServices {
     // A machine that starts over keeps its lease until it has taken up the offer.
     if (held === undefined || held.address !== address || held.endsMs <= nowMs) {
       this.leases.grant({
-        mac: request.mac, address, port, hostName: request.hostName, endsMs: nowMs + offerMs,
+        mac: request.mac,
+        address,
+        port,
+        hostName: request.hostName,
+        endsMs: nowMs + offerMs,
         bound: false,
       });
     }
@@ -208,7 +245,11 @@ export class LanServices {
       return this.#answerDhcp(request, port, dhcpType.nak, 0);
     }
     this.leases.grant({
-      mac: request.mac, address: wanted, port, hostName: request.hostName, endsMs: nowMs + leaseMs,
+      mac: request.mac,
+      address: wanted,
+      port,
+      hostName: request.hostName,
+      endsMs: nowMs + leaseMs,
       bound: true,
     });
     this.#answerDhcp(request, port, dhcpType.ack, wanted);
@@ -268,7 +309,11 @@ export class LanServices {
     ];
     if (address !== 0) {
       const seconds = leaseMs / 1000;
-      options.push(option32(51, seconds), option32(58, seconds / 2), option32(59, seconds * 7 / 8));
+      options.push(
+        option32(51, seconds),
+        option32(58, seconds / 2),
+        option32(59, (seconds * 7) / 8),
+      );
     }
     if (this.#parts.config.services.dns) options.push(option32(6, this.address));
     const name = this.#machineNameOf(request.mac);
@@ -393,7 +438,9 @@ export class LanServices {
 
 /** A machine's name as one DNS label: lower case, what cannot stand in it becomes a hyphen. */
 export function asLabel(name: string): string {
-  const label = name.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 63);
+  const label = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 63);
   return label.replace(/^-+|-+$/g, '') || 'machine';
 }
-

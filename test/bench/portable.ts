@@ -1,7 +1,3 @@
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-
 /**
  * Runs one command inside the same kernel and initrd on the portable engine and on QEMU's TCG, one
  * after the other, and prints the rows they report with their ratio (above 1: we are faster).
@@ -11,6 +7,10 @@ import { parseArgs } from 'node:util';
  * The initrd's /init runs what follows `run=` (commas for spaces) and powers off; the command
  * prints rows `BENCH name number unit`, smaller being better.
  */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
 const { values } = parseArgs({
   options: {
     kernel: { type: 'string', default: '' },

@@ -42,7 +42,7 @@ async function make(name: string, more: { networks?: string[]; memoryMib?: numbe
 
 /** An address is leased a moment after userland is up. */
 function pingUntilAnswered(name: string): string {
-  return `for i in 1 2 3 4 5 6 7 8 9 10; do ping -c 1 -W 2 ${name} && exit 0; sleep 1; done; exit 1`;
+  return `for i in $(seq 10); do ping -c 1 -W 2 ${name} && exit 0; sleep 1; done; exit 1`;
 }
 
 suite('a fresh home', () => {
@@ -150,7 +150,7 @@ suite('a confined guest', () => {
 });
 
 suite('memory', () => {
-  test('is never more on the host than was given, and comes back when the guest frees it', async () => {
+  test('is never more than was given, and comes back when the guest frees it', async () => {
     await call('machine.create', { name: 'eater', memoryMib: 128 });
     await started(world.client, 'eater');
     const given = 128 * 2 ** 20;
@@ -216,7 +216,8 @@ suite('a disk', () => {
     const disk = added.disks.at(-1)!;
     assert.equal(disk.virtualBytes, 16 << 20);
     const device = `/dev/${disk.device}`;
-    const script = `yes | head -c 4194304 > ${device} && sync && cat /sys/block/${disk.device}/size`;
+    const size = `/sys/block/${disk.device}/size`;
+    const script = `yes | head -c 4194304 > ${device} && sync && cat ${size}`;
     const used = await sh('tiny', script);
     assert.deepEqual([used.code, used.stdout.trim()], [0, String((16 << 20) / 512)], used.stderr);
     const detached = await call('disk.detach', { machine: 'tiny', disk: disk.id });

@@ -1,11 +1,11 @@
-import { instructions } from '../../src-main/engines/riscv/cpu/isa.ts';
-import type { Instruction } from '../../src-main/engines/riscv/cpu/isa.ts';
-
 /**
  * A small assembler for tests: one instruction per line, labels `name:`, registers by either name.
  * Fields go in the order of the usual syntax; `li` takes any 32-bit number. Encodings come from
  * the engine's instruction table, so it says nothing about their truth: riscv-tests do.
  */
+import { instructions } from '../../src-main/engines/riscv/cpu/isa.ts';
+import type { Instruction } from '../../src-main/engines/riscv/cpu/isa.ts';
+
 const abi =
   'zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 ' +
   's2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6';

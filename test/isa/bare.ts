@@ -1,3 +1,7 @@
+/**
+ * A bare machine for tests: 4 MiB of RAM, one hart in M-mode, no threads. Programs start at
+ * 0x8000_0000 and end in a jump to themselves (`done:` / `jal zero, done`).
+ */
 import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
 import { Hart } from '../../src-main/engines/riscv/hart.ts';
 import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
@@ -5,10 +9,6 @@ import { at, machine } from '../../src-main/engines/riscv/layout.ts';
 import type { Limits } from '../../src-main/engines/riscv/jit/region.ts';
 import { assemble } from './assemble.ts';
 
-/**
- * A bare machine for tests: 4 MiB of RAM, one hart in M-mode, no threads. Programs start at
- * 0x8000_0000 and end in a jump to themselves (`done:` / `jal zero, done`).
- */
 const shared = createShared({ ramMib: 4, harts: 1 });
 const stateBytes = shared.layout.ram - at.harts;
 const pristine = new Uint8Array(shared.memory.buffer, at.harts, stateBytes).slice();

@@ -320,8 +320,8 @@ export class FakeApi implements Api {
         { atMs: sinceMs, text: 'The guest asked for 10.77.1.3 and got it.' },
       ];
     },
-    'machine.exec': async (_, { stream }) => (await stream!.sendAll(text.encode('ok\n')), { code: 0 }),
-    'machine.run': async (_, { stream }) => (await stream!.sendAll(text.encode('ok\n')), { code: 0 }),
+    'machine.exec': (_, { stream }) => sayOk(stream!),
+    'machine.run': (_, { stream }) => sayOk(stream!),
     'console.attach': ({ machine, console }, caller) => this.attach(machine, console, caller),
     'console.log': async ({ machine, console }, { stream }) => {
       const key = `${this.find(machine).id}:${console}`;
@@ -411,7 +411,7 @@ export class FakeApi implements Api {
         return name;
       }),
     'image.build': ({ recipe }) =>
-      this.job('image-build', `Build ${recipe}`, ['Packages', 'Configuring', 'Packing'], () => recipe),
+      this.job('image-build', `Build ${recipe}`, ['Packages', 'Packing'], () => recipe),
     'image.remove': ({ image }) => {
       const found = this.images.get(image);
       if (found?.usedBy.length) throw new Refusal('in-use', `“${image}” is in use.`);
@@ -422,7 +422,7 @@ export class FakeApi implements Api {
     'kernel.list': () => this.kernels,
     'kernel.build': ({ flavour = 'up' }) => {
       const steps = ['Fetching the source', 'Compiling', 'Checking'];
-      return this.job('kernel-build', `Build the vkernel (${flavour})`, steps, () => 'nymph-7.2-up');
+      return this.job('kernel-build', `Build the vkernel (${flavour})`, steps, () => 'up');
     },
     'kernel.import': () => {
       throw new Refusal('bad-input', 'That file is no kernel: it does not begin like a program.');
@@ -496,6 +496,14 @@ function answer(line: string): string {
   if (!word) return '';
   if (word === 'uname -a') return 'Linux tiny 7.2.1-nymph #1 x86_64 GNU/Linux\r\n';
   if (word === 'link') return 'see https://example.org/hello\r\n';
-  if (word === 'colours') return `${[31, 32, 33, 34, 35, 36, 37, 90].map((c) => `\x1b[${c}m●${c} `).join('')}\x1b[0m\r\n`;
+  if (word === 'colours') {
+    const dots = [31, 32, 33, 34, 35, 36, 37, 90].map((c) => `\x1b[${c}m●${c} `);
+    return `${dots.join('')}\x1b[0m\r\n`;
+  }
   return `-sh: ${word}: not found\r\n`;
+}
+
+async function sayOk(stream: { sendAll(bytes: Uint8Array): Promise<void> }) {
+  await stream.sendAll(text.encode('ok\n'));
+  return { code: 0 };
 }

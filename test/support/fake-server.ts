@@ -114,26 +114,46 @@ async function takeUpload(
   const magic = first?.subarray(0, 4).toString('latin1') ?? '';
   if (magic.startsWith('QFI')) {
     const sizeBytes = 7.8 * 2 ** 30;
-    api.grants.set(grant, reportOf({
-      layers: ['qcow2'],
-      storedBytes: length,
-      virtualBytes: 8 * 2 ** 30,
-      partitionTable: 'gpt',
-      partitions: [
-        { index: 1, startByte: 2 ** 20, sizeBytes: 2 ** 27, type: 'EFI system', filesystem: 'vfat' },
-        { index: 2, startByte: 2 ** 28, sizeBytes, type: 'Linux', filesystem: 'ext4' },
-      ],
-      root: {
-        partition: 2, filesystem: 'ext4', osName: 'Debian GNU/Linux 13 (trixie)',
-        architecture: 'x86_64', init: '/sbin/init', hasSystemd: true,
-      },
-      sentence: 'Debian GNU/Linux 13 (trixie) for x86-64 in a qcow2 disk; it boots here.',
-    }));
+    api.grants.set(
+      grant,
+      reportOf({
+        layers: ['qcow2'],
+        storedBytes: length,
+        virtualBytes: 8 * 2 ** 30,
+        partitionTable: 'gpt',
+        partitions: [
+          {
+            index: 1,
+            startByte: 2 ** 20,
+            sizeBytes: 2 ** 27,
+            type: 'EFI system',
+            filesystem: 'vfat',
+          },
+          { index: 2, startByte: 2 ** 28, sizeBytes, type: 'Linux', filesystem: 'ext4' },
+        ],
+        root: {
+          partition: 2,
+          filesystem: 'ext4',
+          osName: 'Debian GNU/Linux 13 (trixie)',
+          architecture: 'x86_64',
+          init: '/sbin/init',
+          hasSystemd: true,
+        },
+        sentence: 'Debian GNU/Linux 13 (trixie) for x86-64 in a qcow2 disk; it boots here.',
+      }),
+    );
   } else if (length > 0) {
-    api.grants.set(grant, reportOf({
-      kind: 'unknown', layers: [], engine: 'none', storedBytes: length, virtualBytes: length,
-      sentence: 'This is a text file, not a disk image, so there is nothing in it to boot.',
-    }));
+    api.grants.set(
+      grant,
+      reportOf({
+        kind: 'unknown',
+        layers: [],
+        engine: 'none',
+        storedBytes: length,
+        virtualBytes: length,
+        sentence: 'This is a text file, not a disk image, so there is nothing in it to boot.',
+      }),
+    );
   }
   response.writeHead(200, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ grant }));

@@ -74,6 +74,10 @@ export const entries: readonly string[] = [
   'src-main/shells/setup/main.ts',
   'src-main/shells/setup/dist.ts',
   'src-main/shells/headless/main.ts',
+  'src-main/engines/riscv/node/main.ts',
+  // Devices of the portable engine that its own program does not wire yet.
+  'src-main/engines/riscv/devices/virtio/console.ts',
+  'src-main/engines/riscv/devices/virtio/net.ts',
   'src-main/shells/electron/main.ts',
   'src-main/shells/electron/preload.ts',
   'src-main/shells/cli/nymph.mjs',

@@ -73,7 +73,7 @@ function checkConfinement(confinement: Confinement): Check {
   return {
     ...base,
     status: 'warn',
-    sentence: `Machines run with your own rights: ${confinement.reason ?? 'bubblewrap fails here.'}`,
+    sentence: `Machines run with your own rights: ${confinement.reason ?? 'it fails here.'}`,
     fix: 'sudo apt install bubblewrap',
   };
 }

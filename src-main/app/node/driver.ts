@@ -12,6 +12,7 @@ import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
 import type { Engine, RunningMachine } from '../../machine/engine.ts';
 import { explainExit } from '../exit-reason.ts';
+import { pendingKeys, plainDisk } from '../spec-words.ts';
 import { clock } from './clock.ts';
 import { ConsoleArchive } from './console-archive.ts';
 import { GuestLink } from './guest-link.ts';
@@ -21,21 +22,6 @@ import type { Planner } from './planner.ts';
 
 const logLinesMax = 500;
 const lastLinesShown = 12;
-
-/** Settings that only a start can take over. */
-const atNextStart = [
-  'memory',
-  'cpus',
-  'kernel',
-  'commandLine',
-  'consoles',
-  'confinement',
-] as const satisfies (keyof MachineSpec)[];
-
-/** The contract's name of a setting. */
-function updateKey(key: (typeof atNextStart)[number]): string {
-  return key === 'memory' ? 'memoryMib' : key;
-}
 
 export interface Surroundings {
   readonly store: MachineStore;
@@ -85,7 +71,7 @@ export class Driver {
   get pending(): string[] {
     const { spec, startedSpec: started } = this;
     if (!this.alive || !spec || !started) return [];
-    return atNextStart.filter((key) => spec[key] !== started[key]).map(updateKey);
+    return pendingKeys(spec, started);
   }
 
   get alive(): boolean {
@@ -237,7 +223,8 @@ export class Driver {
       this.mustBe(['running'], 'asked for memory');
       const machine = this.mustRun();
       const memory = await this.guest?.memory();
-      if (!memory) throw new Refusal('unavailable', `“${this.name}” has no agent to say what is free.`);
+      if (!memory)
+        throw new Refusal('unavailable', `“${this.name}” has no agent to say what is free.`);
       const before = machine.sample()?.memoryHostBytes ?? 0;
       const heldForNothing = before - (memory.totalBytes - memory.freeBytes);
       if (heldForNothing < worthBytes) return 0;
@@ -395,7 +382,8 @@ export class Driver {
         this.note(sentence);
       },
     });
-    for (const [console, { rows, columns }] of this.windows) guest.setWindow(console, rows, columns);
+    for (const [console, { rows, columns }] of this.windows)
+      guest.setWindow(console, rows, columns);
     return guest;
   }
 
@@ -498,16 +486,3 @@ export class Driver {
     return result;
   }
 }
-
-/** A disk as it is written in machine.yaml: no defaults, sizes as text. */
-export function plainDisk(disk: DiskSpec): SpecInputDisk {
-  return {
-    id: disk.id,
-    ...(disk.image === undefined ? {} : { image: disk.image }),
-    ...(disk.size === undefined ? {} : { size: `${Math.round(disk.size / 2 ** 20)}MiB` }),
-    file: disk.file,
-    ...(disk.attached ? {} : { attached: false }),
-  };
-}
-
-type SpecInputDisk = NonNullable<SpecInput['disks']>[number];

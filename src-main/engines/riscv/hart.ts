@@ -1,3 +1,10 @@
+/**
+ * One processor: the core module bound to its place in the shared memory, and the loop around it.
+ * It may run on any thread, one hart per thread; all its state is in the shared memory, so that
+ * other threads talk to it through its mailbox words `irq`, `poke` and `remote` only.
+ *
+ * poke bits: 1 look at interrupts, 4 wfi, 8 pause or stop, 16 remote fences, 32 started by HSM.
+ */
 import { at, fieldOffset, hartAt, hartSize, machine } from './layout.ts';
 import type { Layout, Narrow, Wide } from './layout.ts';
 import { invokeSignature } from './wasm/compile.ts';
@@ -9,13 +16,6 @@ import { Translator } from './jit/translator.ts';
 import type { Compiled } from './wasm/compile.ts';
 import { ran } from './cpu/interpret.ts';
 
-/**
- * One processor: the core module bound to its place in the shared memory, and the loop around it.
- * It may run on any thread, one hart per thread; all its state is in the shared memory, so that
- * other threads talk to it through its mailbox words `irq`, `poke` and `remote` only.
- *
- * poke bits: 1 look at interrupts, 4 wfi, 8 pause or stop, 16 remote fences, 32 started by HSM.
- */
 export const poke = { irq: 1, wfi: 4, attention: 8, remote: 16, start: 32 } as const;
 export const remote = { fence: 1, fenceI: 2 } as const;
 

@@ -1,5 +1,3 @@
-import type { Type } from './wasm/module.ts';
-
 /**
  * Where everything stands in the machine's one shared WebAssembly memory. All state that a
  * snapshot needs is in here: harts, device registers, rings, guest RAM.
@@ -10,6 +8,8 @@ import type { Type } from './wasm/module.ts';
  *   then        one flag byte per RAM frame; per hart a directory of code maps and their pool
  *   ram         guest RAM, 2 MiB aligned
  */
+import type { Type } from './wasm/module.ts';
+
 export const guestRamBase = 0x8000_0000;
 export const frameSize = 4096;
 

@@ -1,3 +1,7 @@
+/**
+ * Builds a machine: one shared memory laid out, the processor compiled for it, kernel, initrd and
+ * device tree in guest RAM, hart 0 ready to start. Threads are the caller's: see node/main.ts.
+ */
 import { Refusal } from '../../base/refusal.ts';
 import { deviceTree } from './boot/tree.ts';
 import { isElf, readElf } from './boot/elf.ts';
@@ -7,10 +11,6 @@ import { HartState } from './hart.ts';
 import type { Shared } from './hart.ts';
 import { at, guestRamBase, layoutOf, machine } from './layout.ts';
 
-/**
- * Builds a machine: one shared memory laid out, the processor compiled for it, kernel, initrd and
- * device tree in guest RAM, hart 0 ready to start. Threads are the caller's: see node/main.ts.
- */
 export interface MachineOptions {
   ramMib: number;
   harts: number;

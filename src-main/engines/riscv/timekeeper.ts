@@ -1,13 +1,13 @@
-import { fieldOffset, machine, at } from './layout.ts';
-import type { Layout } from './layout.ts';
-import { HartState } from './hart.ts';
-import type { Clock } from './ports.ts';
-
 /**
  * Wakes harts at their stimecmp: one thread that sleeps until the earliest deadline. Harts count
  * `machine.timer` up when they set a new one. A hart's own bit is checked again by the hart before
  * it takes the interrupt, so a late or early poke here costs time, never correctness.
  */
+import { fieldOffset, machine, at } from './layout.ts';
+import type { Layout } from './layout.ts';
+import { HartState } from './hart.ts';
+import type { Clock } from './ports.ts';
+
 const never = 0x7fff_ffff_ffff_ffffn;
 
 export function keepTime(memory: WebAssembly.Memory, layout: Layout, clock: Clock): void {

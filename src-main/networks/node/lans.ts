@@ -14,7 +14,12 @@ import { checked, close, libc } from '../../base/node/posix.ts';
 import { Refusal } from '../../base/refusal.ts';
 import type { Control, LanConfig, Notice, PortConfig, Reply, ServicesConfig } from '../control.ts';
 import {
-  countersBytes, lanRow, lansMax, portRow, readCounters, type TrafficCounters,
+  countersBytes,
+  lanRow,
+  lansMax,
+  portRow,
+  readCounters,
+  type TrafficCounters,
 } from '../counters.ts';
 import { formatMac, parseMac } from '../ethernet.ts';
 import { formatAddress, parseAddress } from '../ipv4.ts';
@@ -108,7 +113,11 @@ export class Lans {
   async createLan(options: LanOptions): Promise<void> {
     if (this.#lans.has(options.id)) throw new Refusal('exists', 'That network is there already.');
     const network = parseSubnet(options.subnet);
-    const lan = freeNumber(lansMax, 0, [...this.#lans.values()].map((other) => other.config.lan));
+    const lan = freeNumber(
+      lansMax,
+      0,
+      [...this.#lans.values()].map((other) => other.config.lan),
+    );
     if (lan === undefined) throw new Refusal('no-space', `There are ${lansMax} networks already.`);
     this.#start();
     const config: LanConfig = {
@@ -158,7 +167,8 @@ export class Lans {
       fd: duplicate(options.fd),
       machineName: options.machineName,
       mac,
-      heldAddress: options.heldAddress === undefined ? undefined : parseAddress(options.heldAddress),
+      heldAddress:
+        options.heldAddress === undefined ? undefined : parseAddress(options.heldAddress),
       up: options.up ?? true,
     };
     this.#counters.fill(0, portRow(port), portRow(port + 1));
@@ -265,7 +275,10 @@ export class Lans {
     }
     this.#stop = new SharedArrayBuffer(4);
     const data: SwitchThreadData = {
-      eventfd: this.#eventfd, cells: this.#cells, stop: this.#stop, seed: this.#seed,
+      eventfd: this.#eventfd,
+      cells: this.#cells,
+      stop: this.#stop,
+      seed: this.#seed,
     };
     const file = import.meta.url.endsWith('.ts') ? './switch-thread.ts' : './switch-thread.js';
     const worker = new Worker(new URL(file, import.meta.url), { workerData: data });

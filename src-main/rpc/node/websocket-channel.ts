@@ -1,4 +1,4 @@
-/** A `Channel` over a WebSocket of the `ws` library: text frames are control, binary are streams. */
+/** A `Channel` over a WebSocket of the `ws` library: text is control, binary is a stream's. */
 import type { WebSocket } from 'ws';
 import type { Channel } from '../wire.ts';
 

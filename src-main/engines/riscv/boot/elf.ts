@@ -1,9 +1,9 @@
-import { Refusal } from '../../../base/refusal.ts';
-
 /**
  * Reads 64-bit little-endian RISC-V ELF executables: where their segments go. Everything in the
  * file is checked against the file's own length; addresses are checked by whoever loads.
  */
+import { Refusal } from '../../../base/refusal.ts';
+
 export interface Segment {
   address: bigint;
   bytes: Uint8Array;

@@ -1,9 +1,9 @@
-import { Bytes } from '../wasm/bytes.ts';
-
 /**
  * Writes flattened device trees (version 17). A tree is plain data: properties first, then
  * children, in the order given.
  */
+import { Bytes } from '../wasm/bytes.ts';
+
 export interface Node {
   name: string;
   properties: [name: string, value: Value][];

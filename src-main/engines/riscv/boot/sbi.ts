@@ -1,13 +1,13 @@
-import { remote, poke } from '../hart.ts';
-import type { Hart } from '../hart.ts';
-import { fieldOffset, guestRamBase } from '../layout.ts';
-
 /**
  * The supervisor binary interface, served by the engine itself (SBI 2.0: BASE, TIME, IPI, RFENCE,
  * HSM, SRST, DBCN). Remote fences and IPIs are mailbox words of the target, not traps.
  *
  * In: a7 extension, a6 function, a0… arguments. Out: a0 error, a1 value.
  */
+import { remote, poke } from '../hart.ts';
+import type { Hart } from '../hart.ts';
+import { fieldOffset, guestRamBase } from '../layout.ts';
+
 const ok = 0n;
 const failed = -1n;
 const notSupported = -2n;

@@ -1,12 +1,12 @@
+/**
+ * The device tree of our board: harts with what they really do, memory, interrupt controllers,
+ * devices. Only what is implemented is advertised.
+ */
 import { board } from '../board.ts';
 import { guestRamBase } from '../layout.ts';
 import { flatten, node } from './fdt.ts';
 import type { Node } from './fdt.ts';
 
-/**
- * The device tree of our board: harts with what they really do, memory, interrupt controllers,
- * devices. Only what is implemented is advertised.
- */
 export const extensions = [
   'i', 'm', 'a', 'f', 'd', 'c', 'zicsr', 'zifencei', 'zicntr', 'zicond', 'zicbom', 'zicboz',
   'zihintpause', 'zawrs', 'zfhmin', 'zcb', 'zba', 'zbb', 'zbs', 'sstc', 'svadu', 'svnapot',

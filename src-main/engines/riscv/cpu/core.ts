@@ -1,3 +1,8 @@
+/**
+ * The processor: everything written in W, compiled to one module for one memory layout.
+ *
+ * Imports it wants from the host (module `e`): memory, table, and the functions below.
+ */
 import { layoutConstants, fields } from '../layout.ts';
 import type { Layout } from '../layout.ts';
 import { compile } from '../wasm/compile.ts';
@@ -8,11 +13,6 @@ import { isaSource } from './isa.ts';
 import { mmuSource } from './mmu.ts';
 import { trapSource } from './trap.ts';
 
-/**
- * The processor: everything written in W, compiled to one module for one memory layout.
- *
- * Imports it wants from the host (module `e`): memory, table, and the functions below.
- */
 export interface CoreImports {
   /** Device access: 32-bit physical address, size 1, 2 or 4. */
   mmio_load(h: number, pa: number, size: number): number;

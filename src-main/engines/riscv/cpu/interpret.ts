@@ -1,6 +1,3 @@
-import { byKey } from './isa.ts';
-import type { Format, Instruction } from './isa.ts';
-
 /**
  * Writes the interpreter in W: one function with a switch over (opcode, funct3) made from the
  * instruction table. It is the reference that the translator is held against, the dispatcher
@@ -9,6 +6,9 @@ import type { Format, Instruction } from './isa.ts';
  * Its outer loop stands at every control transfer: faults, mailbox, fuel, page lookup, code map.
  * Its inner loop runs straight-line code by host pointer `ip`; pc = delta + ip.
  */
+import { byKey } from './isa.ts';
+import type { Format, Instruction } from './isa.ts';
+
 const immediateSource: Record<Format, string> = {
   I: 'sx(insn >> 20)',
   S: 'sx(((insn >> 25) << 5) | ((insn >>> 7) & 31))',

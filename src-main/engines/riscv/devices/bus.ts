@@ -1,3 +1,8 @@
+/**
+ * The devices' front halves: what a load or store to device memory does at once, on the thread of
+ * the hart that makes it. All registers are shared words under one short lock; slow work (queues,
+ * console) is left to the I/O thread, which the doorbell wakes.
+ */
 import { board, registers } from '../board.ts';
 import { HartState, poke } from '../hart.ts';
 import { at, machine } from '../layout.ts';
@@ -8,11 +13,6 @@ import { Ring } from './ring.ts';
 import { Uart } from './uart.ts';
 import { VirtioRegisters } from './virtio/registers.ts';
 
-/**
- * The devices' front halves: what a load or store to device memory does at once, on the thread of
- * the hart that makes it. All registers are shared words under one short lock; slow work (queues,
- * console) is left to the I/O thread, which the doorbell wakes.
- */
 export const consoleOutSize = 0x8000;
 export const consoleInSize = 0x1000;
 

@@ -1,9 +1,9 @@
-import type { Ring } from './ring.ts';
-
 /**
  * A 16550 UART with FIFOs, as far as Linux's 8250 driver goes. It sends as fast as the output ring
  * takes bytes. Registers are shared words; call with the device lock held.
  */
+import type { Ring } from './ring.ts';
+
 const word = { ier: 0, lcr: 1, mcr: 2, scr: 3, dll: 4, dlm: 5, thri: 6, fcr: 7 } as const;
 
 export class Uart {

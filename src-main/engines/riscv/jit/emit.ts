@@ -1,3 +1,11 @@
+/**
+ * Writes a region as one WebAssembly function `r(h, fuel) → fuel`: integer registers in locals,
+ * loops and joins as structured code, the TLB inline. On entry h.pc says where in the address
+ * space the page stands; on every way out h.pc and the registers are in memory again, and the
+ * next region is called in tail position through its table slot (slot 0 goes back to `run`).
+ *
+ * Fuel is taken per block; loops look at it and at the mailbox on each turn.
+ */
 import { fieldOffset, fields, hartAt } from '../layout.ts';
 import { Emitter } from '../wasm/emit.ts';
 import type { Binder, Scope } from '../wasm/emit.ts';
@@ -14,14 +22,6 @@ import type { Block, Step } from './region.ts';
 import { registerUse, setKey, writes } from './registers.ts';
 import type { RegisterSet, RegisterUse } from './registers.ts';
 
-/**
- * Writes a region as one WebAssembly function `r(h, fuel) → fuel`: integer registers in locals,
- * loops and joins as structured code, the TLB inline. On entry h.pc says where in the address
- * space the page stands; on every way out h.pc and the registers are in memory again, and the
- * next region is called in tail position through its table slot (slot 0 goes back to `run`).
- *
- * Fuel is taken per block; loops look at it and at the mailbox on each turn.
- */
 export interface Environment {
   memoryPages: number;
   constants: Scope['constants'];

@@ -1,11 +1,11 @@
-import { successors } from './region.ts';
-import type { Block } from './region.ts';
-
 /**
  * The control-flow graph of a region made fit for structured code: reverse postorder, dominators,
  * loop heads and join points. An edge that would make the graph irreducible is cut: the region is
  * left there and entered again through the target's own region.
  */
+import { successors } from './region.ts';
+import type { Block } from './region.ts';
+
 export interface Flow {
   order: Block[]; // reverse postorder; [0] is the entry
   index: Map<number, number>; // start → place in `order`

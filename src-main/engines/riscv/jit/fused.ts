@@ -1,9 +1,9 @@
-import { Bytes } from '../wasm/bytes.ts';
-
 /**
  * Whether this host's `f64x2.relaxed_madd` rounds once (fused), as IEEE's multiply-add must. Where
  * it rounds twice, or is missing, the exact helper does all the work.
  */
+import { Bytes } from '../wasm/bytes.ts';
+
 export const maddFused: readonly number[] = [0xfd, 0x87, 0x02];
 
 function probe(): boolean {

@@ -1,6 +1,3 @@
-import { decode, immediate } from '../cpu/isa.ts';
-import type { Instruction } from '../cpu/isa.ts';
-
 /**
  * Finds the code that is translated together: from a hot entry, everything reachable by direct
  * branches and jumps inside one page, up to a limit. Offsets are bytes inside that page.
@@ -9,6 +6,9 @@ import type { Instruction } from '../cpu/isa.ts';
  * `other`), 'jump' (a direct jump that leaves the page or calls), 'indirect' (jalr), 'stop' (an
  * instruction that only the interpreter runs, or the page's end).
  */
+import { decode, immediate } from '../cpu/isa.ts';
+import type { Instruction } from '../cpu/isa.ts';
+
 export interface Step {
   at: number;
   length: number;

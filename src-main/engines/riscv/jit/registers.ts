@@ -1,13 +1,13 @@
+/**
+ * Which registers a region reads and writes, as bit masks over x and f: what must be loaded on
+ * entry, and what may be newer in a local than in memory at each block's start.
+ */
 import type { Instruction } from '../cpu/isa.ts';
 import type { Flow } from './flow.ts';
 import { edgeKey } from './flow.ts';
 import { successors } from './region.ts';
 import type { Step } from './region.ts';
 
-/**
- * Which registers a region reads and writes, as bit masks over x and f: what must be loaded on
- * entry, and what may be newer in a local than in memory at each block's start.
- */
 export interface RegisterSet {
   x: number;
   f: number;

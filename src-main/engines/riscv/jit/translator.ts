@@ -1,3 +1,10 @@
+/**
+ * One hart's translated code: which physical frame has which regions, in which table slots. Keyed
+ * by physical address only, so one translation serves every address space that maps the frame.
+ *
+ * A frame that is written after its translation lands in the dirty log (see note_store); the next
+ * fence.i drops what came from it. When slots, maps or modules run out, everything is dropped.
+ */
 import { at, fieldOffset, frameSize, layoutConstants, machine } from '../layout.ts';
 import type { Hart } from '../hart.ts';
 import { remoteFence } from '../boot/sbi.ts';
@@ -7,13 +14,6 @@ import { emitRegion } from './emit.ts';
 import { CodePage, formRegion, usualLimits } from './region.ts';
 import type { Limits } from './region.ts';
 
-/**
- * One hart's translated code: which physical frame has which regions, in which table slots. Keyed
- * by physical address only, so one translation serves every address space that maps the frame.
- *
- * A frame that is written after its translation lands in the dirty log (see note_store); the next
- * fence.i drops what came from it. When slots, maps or modules run out, everything is dropped.
- */
 interface Page {
   map: number;
   frame: number;

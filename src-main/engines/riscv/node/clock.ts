@@ -1,6 +1,6 @@
+/** Ticks of 100 ns since `powerOnNs` of the host's monotonic clock, which all threads share. */
 import type { Clock } from '../ports.ts';
 
-/** Ticks of 100 ns since `powerOnNs` of the host's monotonic clock, which all threads share. */
 export function nodeClock(powerOnNs: bigint): Clock {
   const here = Number(process.hrtime.bigint() - powerOnNs) / 100 - performance.now() * 10_000;
   return {

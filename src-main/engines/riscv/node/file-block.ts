@@ -1,8 +1,8 @@
+/** A raw image file as a disk: reads and writes at offsets, flush is fdatasync. */
 import { closeSync, fdatasync, fstatSync, openSync, read, write } from 'node:fs';
 import { promisify } from 'node:util';
 import type { BlockPort } from '../ports.ts';
 
-/** A raw image file as a disk: reads and writes at offsets, flush is fdatasync. */
 const readAt = promisify(read);
 const writeAt = promisify(write);
 const sync = promisify(fdatasync);

@@ -1,3 +1,11 @@
+/**
+ * The thinnest door to a portable machine: a kernel from the command line, the console on stdio.
+ *
+ *   node src-main/engines/riscv/node/main.ts --kernel Image [--initrd x] [--append '…']
+ *     [--memory 512M] [--cpus 1] [--disk raw.img]… [--sv48] [--jit THRESHOLD] [--verbose]
+ *
+ * Ctrl-A x ends it. Exit code: 0 powered off, 3 reset, 1 failed.
+ */
 import { readFileSync } from 'node:fs';
 import { randomFillSync } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
@@ -11,14 +19,6 @@ import { fileBlock } from './file-block.ts';
 import { run } from './run.ts';
 import type { RunOptions } from './run.ts';
 
-/**
- * The thinnest door to a portable machine: a kernel from the command line, the console on stdio.
- *
- *   node src-main/engines/riscv/node/main.ts --kernel Image [--initrd x] [--append '…']
- *     [--memory 512M] [--cpus 1] [--disk raw.img]… [--sv48] [--jit THRESHOLD] [--verbose]
- *
- * Ctrl-A x ends it. Exit code: 0 powered off, 3 reset, 1 failed.
- */
 const { values } = parseArgs({
   options: {
     kernel: { type: 'string' },

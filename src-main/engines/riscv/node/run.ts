@@ -1,3 +1,7 @@
+/**
+ * Runs a machine in this process: harts and timekeeper on worker threads, consoles and virtio
+ * devices on this one. Resolves when the guest has powered off, reset or failed.
+ */
 import { Worker } from 'node:worker_threads';
 import { Bus } from '../devices/bus.ts';
 import { at, machine } from '../layout.ts';
@@ -8,10 +12,6 @@ import { nodeClock } from './clock.ts';
 import type { WorkerStart } from './worker.ts';
 import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 
-/**
- * Runs a machine in this process: harts and timekeeper on worker threads, consoles and virtio
- * devices on this one. Resolves when the guest has powered off, reset or failed.
- */
 export interface RunOptions extends MachineOptions, Omit<BootOptions, 'virtio' | 'sv48'> {
   console: ConsolePort;
   /** Devices in slot order; made once the memory exists. */

@@ -1,3 +1,7 @@
+/**
+ * A thread of a portable machine: one hart, or the timekeeper. It never returns to its event loop
+ * before the machine stops; everything it hears comes through the shared memory.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bus } from '../devices/bus.ts';
 import { Hart } from '../hart.ts';
@@ -5,10 +9,6 @@ import type { Shared } from '../hart.ts';
 import { keepTime } from '../timekeeper.ts';
 import { nodeClock } from './clock.ts';
 
-/**
- * A thread of a portable machine: one hart, or the timekeeper. It never returns to its event loop
- * before the machine stops; everything it hears comes through the shared memory.
- */
 export interface WorkerStart {
   role: 'hart' | 'time';
   index: number;

@@ -1,3 +1,8 @@
+/**
+ * Compiles W source to a WebAssembly module over one imported shared memory. Every function is
+ * exported (`export fn` says that others rely on it), `import fn` comes from the
+ * host, `inline fn` is copied into its callers.
+ */
 import { Emitter } from './emit.ts';
 import type { Scope } from './emit.ts';
 import { ModuleBuilder } from './module.ts';
@@ -5,11 +10,6 @@ import type { Signature, Type } from './module.ts';
 import { Parser } from './parse.ts';
 import type { Func } from './parse.ts';
 
-/**
- * Compiles W source to a WebAssembly module over one imported shared memory. Every function is
- * exported (`export fn` says that others rely on it), `import fn` comes from the
- * host, `inline fn` is copied into its callers.
- */
 export interface CompileOptions {
   memoryPages: number;
   constants: ReadonlyMap<string, { value: bigint; type: Type }>;

@@ -1,9 +1,3 @@
-import { Bytes } from './bytes.ts';
-import { arithmetic, comparison, intrinsics } from './intrinsics.ts';
-import { typeCode } from './module.ts';
-import type { Signature, Type } from './module.ts';
-import type { Expr, Func, Stmt } from './parse.ts';
-
 /**
  * Turns W statements into one WebAssembly function body. The interpreter compiles whole functions
  * with it; the translator compiles the same instruction snippets with its own `Binder`, which says
@@ -11,6 +5,12 @@ import type { Expr, Func, Stmt } from './parse.ts';
  *
  * `depth` counts open blocks: a label is the depth at which its block was opened.
  */
+import { Bytes } from './bytes.ts';
+import { arithmetic, comparison, intrinsics } from './intrinsics.ts';
+import { typeCode } from './module.ts';
+import type { Signature, Type } from './module.ts';
+import type { Expr, Func, Stmt } from './parse.ts';
+
 export interface Binder {
   /** Emits the value of an outside name; null when it does not know the name. */
   get(e: Emitter, name: string): Type | null;

@@ -1,9 +1,9 @@
-import type { Type } from './module.ts';
-
 /**
  * W's words that are one WebAssembly instruction each: name → operand types, result, opcode.
  * Memory words take a constant byte offset as an optional last argument: `load64(p, 8)`.
  */
+import type { Type } from './module.ts';
+
 export interface Intrinsic {
   params: readonly Type[];
   result: Type | null;

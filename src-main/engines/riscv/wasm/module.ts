@@ -1,10 +1,10 @@
-import { Bytes } from './bytes.ts';
-
 /**
  * Lays out a WebAssembly module: types, imports (functions, one shared memory, one table),
  * functions, exports. Functions are numbered imports first; add every import before the first
  * function. The caller fills each function's body with bytes.
  */
+import { Bytes } from './bytes.ts';
+
 export type Type = 'i32' | 'i64' | 'f32' | 'f64';
 export const typeCode: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c };
 

@@ -194,7 +194,7 @@ async function insidePid(child: ChildProcess): Promise<number> {
   throw new Refusal('unavailable', 'The kernel ended before it began: see the machine’s log.');
 }
 
-/** Whether a compartment can be made here, and if not, why: asked once, remembered by the caller. */
+/** Whether a compartment can be made here, and if not, why. Asked once, kept by the caller. */
 export async function probeConfinement(): Promise<{ works: boolean; reason?: string }> {
   if (!existsSync(bubblewrap)) {
     return { works: false, reason: 'bubblewrap is not installed (apt install bubblewrap).' };

@@ -1,9 +1,9 @@
+/** Each instruction group on the interpreter and on the translator, from its first execution. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { engines, execute } from '../../../isa/bare.ts';
 import type { Engine } from '../../../isa/bare.ts';
 
-/** Each instruction group on the interpreter and on the translator, from its first execution. */
 const u64 = (value: bigint | number) => BigInt.asUintN(64, BigInt(value));
 
 /** Runs `name a2, a0, a1` for each row of [a0, a1, a2]. */
@@ -17,28 +17,58 @@ function binary(engine: Engine, name: string, rows: [number, number, bigint | nu
 for (const engine of engines) {
   describe(engine.name, () => {
     test('integer arithmetic wraps, and words are sign-extended', () => {
-      binary(engine, 'add', [[1, 2, 3], [-1, 1, 0], [0x7fffffff, 1, 0x80000000]]);
+      binary(engine, 'add', [
+        [1, 2, 3],
+        [-1, 1, 0],
+        [0x7fffffff, 1, 0x80000000],
+      ]);
       binary(engine, 'addw', [[0x7fffffff, 1, -0x80000000]]);
       binary(engine, 'sub', [[0, 1, -1]]);
-      binary(engine, 'slt', [[-1, 0, 1], [0, -1, 0]]);
-      binary(engine, 'sltu', [[-1, 0, 0], [0, -1, 1]]);
-      binary(engine, 'sll', [[1, 63, 1n << 63n], [1, 64, 1]]);
+      binary(engine, 'slt', [
+        [-1, 0, 1],
+        [0, -1, 0],
+      ]);
+      binary(engine, 'sltu', [
+        [-1, 0, 0],
+        [0, -1, 1],
+      ]);
+      binary(engine, 'sll', [
+        [1, 63, 1n << 63n],
+        [1, 64, 1],
+      ]);
       binary(engine, 'sra', [[-8, 1, -4]]);
-      binary(engine, 'srlw', [[-1, 4, 0x0fffffff], [-1, 32, -1]]);
+      binary(engine, 'srlw', [
+        [-1, 4, 0x0fffffff],
+        [-1, 32, -1],
+      ]);
     });
 
     test('division by zero and overflow give what the manual says', () => {
-      binary(engine, 'div', [[7, -2, -3], [7, 0, -1], [-7, -1, 7]]);
+      binary(engine, 'div', [
+        [7, -2, -3],
+        [7, 0, -1],
+        [-7, -1, 7],
+      ]);
       binary(engine, 'divu', [[7, 0, -1]]);
-      binary(engine, 'rem', [[7, -2, 1], [7, 0, 7], [-7, -1, 0]]);
+      binary(engine, 'rem', [
+        [7, -2, 1],
+        [7, 0, 7],
+        [-7, -1, 0],
+      ]);
       binary(engine, 'divw', [[-0x80000000, -1, -0x80000000]]);
       binary(engine, 'remuw', [[-1, 0, -1]]);
     });
 
     test('the high half of a product is exact for every mix of signs', () => {
-      binary(engine, 'mulh', [[-1, -1, 0], [-1, 1, -1]]);
+      binary(engine, 'mulh', [
+        [-1, -1, 0],
+        [-1, 1, -1],
+      ]);
       binary(engine, 'mulhu', [[-1, -1, -2]]);
-      binary(engine, 'mulhsu', [[-1, -1, -1], [1, -1, 0]]);
+      binary(engine, 'mulhsu', [
+        [-1, -1, -1],
+        [1, -1, 0],
+      ]);
     });
 
     test('bit manipulation', () => {
@@ -48,9 +78,16 @@ for (const engine of engines) {
       binary(engine, 'rolw', [[0x40000000, 1, -0x80000000]]);
       binary(engine, 'maxu', [[-1, 1, -1]]);
       binary(engine, 'bext', [[8, 3, 1]]);
-      binary(engine, 'czero.eqz', [[7, 0, 0], [7, 1, 7]]);
-      const m = execute(engine, 'li a0, 0x00120000\nclz a1, a0\nctz a2, a0\ncpop a3, a0\nrev8 a4, a0\norc.b a5, a0', 50); // prettier-ignore
-      assert.deepEqual([11, 12, 13].map((n) => Number(m.x(n))), [43, 17, 2]);
+      binary(engine, 'czero.eqz', [
+        [7, 0, 0],
+        [7, 1, 7],
+      ]);
+      const program = ['li a0, 0x00120000', 'clz a1, a0', 'ctz a2, a0', 'cpop a3, a0'];
+      const m = execute(engine, [...program, 'rev8 a4, a0', 'orc.b a5, a0'].join('\n'), 50);
+      assert.deepEqual(
+        [11, 12, 13].map((n) => Number(m.x(n))),
+        [43, 17, 2],
+      );
       assert.equal(m.x(14), 0x0000_1200_0000_0000n);
       assert.equal(m.x(15), 0xff0000n);
     });
@@ -118,7 +155,10 @@ for (const engine of engines) {
         sc.w a6, s0, a0
         lw a7, 0(s0)
       `, 80); // prettier-ignore
-      assert.deepEqual([12, 13, 14, 15, 16, 17].map((n) => m.x(n)), [5n, 2n, u64(-3), 0n, 1n, 5n]);
+      assert.deepEqual(
+        [12, 13, 14, 15, 16, 17].map((n) => m.x(n)),
+        [5n, 2n, u64(-3), 0n, 1n, 5n],
+      );
     });
 
     test('a fault is precise: earlier instructions are done, later ones are not', () => {
@@ -136,7 +176,10 @@ for (const engine of engines) {
         csrrs a4, mtval, zero
       `.replace('ld a1, 0(zero)', 'ld a1, -8(zero)'), 60); // prettier-ignore
       assert.equal(m.x(10), 2n);
-      assert.deepEqual([12, 13, 14].map((n) => m.x(n)), [5n, 0x8000_0018n, u64(-8)]);
+      assert.deepEqual(
+        [12, 13, 14].map((n) => m.x(n)),
+        [5n, 0x8000_0018n, u64(-8)],
+      );
     });
 
     test('code that is written over counts after fence.i', () => {

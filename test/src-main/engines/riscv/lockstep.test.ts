@@ -1,3 +1,8 @@
+/**
+ * Random programs on the interpreter and on the translator must end in the same registers, flags
+ * and memory. A program is loops of random instructions; faults go to a handler that steps over.
+ * Set NYMPH_SEED to repeat one, NYMPH_ROUNDS for more of them.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { instructions } from '../../../../src-main/engines/riscv/cpu/isa.ts';
@@ -6,11 +11,6 @@ import { bare, engines, put } from '../../../isa/bare.ts';
 import { assemble } from '../../../isa/assemble.ts';
 import type { Engine } from '../../../isa/bare.ts';
 
-/**
- * Random programs on the interpreter and on the translator must end in the same registers, flags
- * and memory. A program is loops of random instructions; faults go to a handler that steps over.
- * Set NYMPH_SEED to repeat one, NYMPH_ROUNDS for more of them.
- */
 const firstSeed = Number(process.env['NYMPH_SEED'] ?? 1);
 const rounds = Number(process.env['NYMPH_ROUNDS'] ?? 12);
 

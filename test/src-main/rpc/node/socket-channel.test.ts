@@ -1,4 +1,4 @@
-/** Messages over a byte stream: however it is cut and joined, each arrives whole, once, in order. */
+/** Messages over a byte stream: however it is cut, each arrives whole, once and in order. */
 import { suite, test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';

@@ -87,7 +87,7 @@ function ask(
 const nothing = { cookie: undefined };
 
 suite('the token', () => {
-  test('in the address is turned into a cookie that no script reads, and out of the address', async () => {
+  test('in the address becomes a cookie that no script reads, and leaves the address', async () => {
     const { status, headers } = await ask(`/?token=${token}&page=2`, nothing);
     assert.equal(status, 303);
     assert.equal(headers.location, '/?page=2');
@@ -181,7 +181,7 @@ suite('files', () => {
     assert.match(script.headers['cache-control'] ?? '', /immutable/);
   });
 
-  test('above the window’s folder are never reached, however the way there is written', async () => {
+  test('above the window’s folder are never reached, however written', async () => {
     const ways = [
       '/../secret.txt',
       '/..%2fsecret.txt',
@@ -255,7 +255,7 @@ suite('the WebSocket', () => {
     client.close();
   });
 
-  test('is refused without cookie, with a wrong one, from another page, under another path', async () => {
+  test('is refused without cookie, with a wrong one, from another page or path', async () => {
     const before = callers.length;
     const origin = `http://127.0.0.1:${port}`;
     const wrong: [string, Record<string, string>][] = [

@@ -1,10 +1,10 @@
+/** virtio-blk (virtio 1.2, 5.2): read, write, flush, discard, id; one queue. */
 import type { BlockPort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Wiring } from './device.ts';
 import { gather, scatter, total } from './queue.ts';
 import type { Chain, Queue } from './queue.ts';
 
-/** virtio-blk (virtio 1.2, 5.2): read, write, flush, discard, id; one queue. */
 const feature = {
   segMax: 1 << 2, readOnly: 1 << 5, blockSize: 1 << 6, flush: 1 << 9, discard: 1 << 13,
 }; // prettier-ignore

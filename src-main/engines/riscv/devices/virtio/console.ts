@@ -1,9 +1,9 @@
+/** virtio-console (virtio 1.2, 5.3), one port: hvc0. */
 import type { ConsolePort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Wiring } from './device.ts';
 import { gather, scatter } from './queue.ts';
 
-/** virtio-console (virtio 1.2, 5.3), one port: hvc0. */
 const sizeFeature = 1;
 const chunkBytesMax = 0x1_0000;
 const waitingMax = 0x1_0000;

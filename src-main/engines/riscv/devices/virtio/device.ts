@@ -1,10 +1,10 @@
+/** What every virtio device has: registers, queues, interrupts. Lives on the I/O thread. */
 import type { Layout } from '../../layout.ts';
 import type { Bus } from '../bus.ts';
 import { GuestMemory, Queue } from './queue.ts';
 import { word } from './registers.ts';
 import type { VirtioRegisters } from './registers.ts';
 
-/** What every virtio device has: registers, queues, interrupts. Lives on the I/O thread. */
 export interface Wiring {
   bus: Bus;
   memory: WebAssembly.Memory;

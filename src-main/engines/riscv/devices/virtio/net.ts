@@ -1,9 +1,9 @@
+/** virtio-net (virtio 1.2, 5.1) without offloads: one receive and one transmit queue. */
 import type { FramePort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Wiring } from './device.ts';
 import { gather, scatter, total } from './queue.ts';
 
-/** virtio-net (virtio 1.2, 5.1) without offloads: one receive and one transmit queue. */
 const macFeature = 1 << 5;
 const headerBytes = 12;
 const frameBytesMax = 9216;

@@ -1,11 +1,11 @@
-import { at, guestRamBase, machine } from '../../layout.ts';
-import type { Layout } from '../../layout.ts';
-import { queueWord, word } from './registers.ts';
-
 /**
  * Split virtqueues as the device sees them. Everything in guest memory is hostile: addresses
  * outside RAM, endless chains and bad indices end a request or the queue, never the machine.
  */
+import { at, guestRamBase, machine } from '../../layout.ts';
+import type { Layout } from '../../layout.ts';
+import { queueWord, word } from './registers.ts';
+
 const descriptorLimit = 1024;
 const next = 1;
 const writeOnly = 2;

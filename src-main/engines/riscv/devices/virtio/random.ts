@@ -1,9 +1,9 @@
+/** virtio-rng (virtio 1.2, 5.4): the host's randomness. */
 import type { Random } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Wiring } from './device.ts';
 import { scatter, total } from './queue.ts';
 
-/** virtio-rng (virtio 1.2, 5.4): the host's randomness. */
 const bytesMax = 4096;
 
 export class VirtioRandom extends VirtioDevice {

@@ -1,13 +1,13 @@
-import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { test } from 'node:test';
-import { run } from '../../src-main/engines/riscv/node/run.ts';
-
 /**
  * Boots a real kernel to a busybox userland on the portable engine and powers it off. The kernel
  * (a Debian riscv64 `vmlinux` Image) and an initrd whose /init honours `run=a,b` (commands with
  * commas for spaces) come from NYMPH_RISCV_KERNEL and NYMPH_RISCV_INITRD.
  */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { run } from '../../src-main/engines/riscv/node/run.ts';
+
 const kernel = process.env['NYMPH_RISCV_KERNEL'] ?? '';
 const initrd = process.env['NYMPH_RISCV_INITRD'] ?? '';
 const absent =
