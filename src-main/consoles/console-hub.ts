@@ -27,7 +27,7 @@ type Follower = { reader: ConsoleReader; position: number };
 export class ConsoleHub {
   readonly scrollback = new Scrollback();
   /** Where keystrokes go; nowhere while the machine is off. */
-  input: (bytes: Uint8Array) => void = () => {};
+  input: (bytes: Uint8Array) => void | Promise<void> = () => {};
   onChange: () => void = () => {};
   private readonly followers = new Set<Follower>();
   private sliceUsedBytes = 0;

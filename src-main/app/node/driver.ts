@@ -11,6 +11,7 @@ import type { DiskSpec, MachineSpec, NicSpec, SpecInput } from '../../machine/sp
 import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
 import type { Engine, RunningMachine } from '../../machine/engine.ts';
+import { PacedInput } from '../../consoles/paced-input.ts';
 import { explainExit } from '../exit-reason.ts';
 import { pendingKeys, plainDisk } from '../spec-words.ts';
 import { clock } from './clock.ts';
@@ -109,6 +110,7 @@ export class Driver {
       this.startedSpec = this.spec;
       this.take(running);
       this.apply({ type: 'adopted' });
+      if (running.wasPaused) this.apply({ type: 'paused' });
       this.guest = this.linkGuest(running);
       await this.joinLans();
     });
@@ -164,7 +166,13 @@ export class Driver {
         this.apply({ type: 'stop-asked' });
         this.asked = true;
         const machine = this.mustRun();
-        if (!this.guest?.powerOff()) await machine.askToStop();
+        try {
+          if (!this.guest?.powerOff()) await machine.askToStop();
+        } catch (thrown) {
+          this.asked = false;
+          this.apply({ type: 'stop-refused' });
+          throw thrown;
+        }
       }
       return this.mustRun();
     });
@@ -345,7 +353,8 @@ export class Driver {
       const hub = this.consoles.hubs[index];
       if (!hub) return;
       pipe.onBytes = (bytes) => hub.take(bytes);
-      hub.input = (bytes) => pipe.write(bytes);
+      const paced = new PacedInput((bytes) => pipe.write(bytes), clock.delay);
+      hub.input = (bytes) => paced.write(bytes);
     });
     void running.exited.then((report) => {
       if (this.running !== running) return;
