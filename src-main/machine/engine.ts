@@ -57,6 +57,8 @@ export interface RunningMachine {
   readonly startedMs: number;
   /** False for a machine found alive by a new server. */
   readonly ours: boolean;
+  /** Found frozen by a new server. */
+  readonly wasPaused: boolean;
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;

@@ -20,6 +20,8 @@ import type { LanHouse } from './lan-house.ts';
 import type { MachineStore } from './machine-store.ts';
 
 const machinesMax = 1000;
+/** Marks a machine that lives for one command. */
+export const throwAwayTag = 'throw-away';
 const nicSlots = 4;
 
 export class Machines {
@@ -49,6 +51,10 @@ export class Machines {
     for (const name of await this.store.open()) await this.add(name);
     for (const driver of this.all()) {
       await driver.adopt().catch((thrown: unknown) => driver.note(String(thrown)));
+    }
+    // Throw-away machines belonged to a command whose server is gone.
+    for (const driver of this.all().filter((each) => each.spec?.tags.includes(throwAwayTag))) {
+      await this.discard(driver).catch((thrown: unknown) => driver.note(String(thrown)));
     }
     this.watcher = watch(join(this.store.directory('.'), '.'), { recursive: true }, (_, file) => {
       if (!file || /machine\.yaml$/.test(file) || !file.includes('/')) this.scheduleRescan();

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Params } from '../../contract/methods.ts';
 import type { Caller } from '../../rpc/server.ts';
 import type { App } from './app.ts';
+import { throwAwayTag } from './machines.ts';
 import { execInGuest } from './streams.ts';
 
 const bootTimeoutMs = 60_000;
@@ -23,7 +24,7 @@ export async function runThrowaway(
     cpus: wanted.cpus,
     networks: wanted.network === undefined ? [] : [wanted.network],
     diskPaths: [],
-    tags: ['throw-away'],
+    tags: [throwAwayTag],
   });
   try {
     caller.signal.throwIfAborted();

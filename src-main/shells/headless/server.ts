@@ -3,9 +3,9 @@
  * address for browsers. One server for each home: whoever comes second is told where the first is.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory, writeFileAtomic } from '../../base/node/files.ts';
 import { App, rendererDirectory } from '../../app/node/app.ts';
@@ -39,6 +39,7 @@ const noteFile = 'server.json';
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const paths = nymphPaths(process.env, options.home);
   await makeDirectory(paths.run);
+  refuseForeign(dirname(paths.run));
   if (await answers(paths.socket)) {
     throw new Refusal('in-use', 'A Nymph server is running already.');
   }
@@ -86,6 +87,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       await ending();
     },
   };
+}
+
+/** In /tmp anybody could have made our run folder first, and would then own our sockets. */
+function refuseForeign(directory: string): void {
+  const { uid, mode } = statSync(directory);
+  if (uid === process.getuid?.() && (mode & 0o022) === 0) return;
+  throw new Refusal('denied', `The folder ${directory} belongs to somebody else; delete it.`);
 }
 
 /** The running server of this home, if one answers. */

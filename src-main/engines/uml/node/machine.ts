@@ -2,7 +2,8 @@
  * Handles on one running kernel: its consoles, its network ends, its management console and its
  * end. Nothing here decides; the driver does.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { close, pidfdGetfd, pidfdOpen } from '../../../base/node/posix.ts';
 import type {
@@ -44,6 +45,7 @@ export class UmlMachine implements RunningMachine {
   readonly pid: number;
   readonly startedMs: number;
   readonly ours: boolean;
+  readonly wasPaused: boolean;
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
@@ -58,6 +60,7 @@ export class UmlMachine implements RunningMachine {
     this.pid = parts.pid;
     this.startedMs = parts.startedMs;
     this.ours = parts.child !== undefined;
+    this.wasPaused = !this.ours && existsSync(join(parts.plan.runDirectory, 'paused'));
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
@@ -107,6 +110,7 @@ export class UmlMachine implements RunningMachine {
 
   async pause(): Promise<void> {
     await this.mconsole.request('stop');
+    writeFileSync(this.pausedMark, '');
     // With several processors the console stops only the one that answered.
     if (this.parts.plan.spec.cpus > 1) process.kill(this.pid, 'SIGSTOP');
   }
@@ -114,6 +118,12 @@ export class UmlMachine implements RunningMachine {
   async resume(): Promise<void> {
     if (this.parts.plan.spec.cpus > 1) process.kill(this.pid, 'SIGCONT');
     await this.mconsole.request('go');
+    rmSync(this.pausedMark, { force: true });
+  }
+
+  /** A kernel does not tell whether it is frozen, so it is noted where a new server looks. */
+  private get pausedMark(): string {
+    return join(this.parts.plan.runDirectory, 'paused');
   }
 
   async askToStop(): Promise<void> {
