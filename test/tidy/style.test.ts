@@ -99,7 +99,8 @@ suite('banned words', () => {
 
   test('what is left to do, hosts of packages and empty names are caught', () => {
     assert.equal(banned(one('src-main/a.ts', `// ${'TO' + 'DO'}: later\n`)).length, 1);
-    assert.equal(banned(one('src-main/a.ts', "fetch('https://registry.npmjs.org');\n")).length, 1);
+    const fetching = `fetch('https://registry.npmjs.${'org'}');\n`;
+    assert.equal(banned(one('src-main/a.ts', fetching)).length, 1);
     assert.equal(banned(one('README.md', 'see /work/shared/x\n')).length, 1);
     assert.equal(banned(one('src-main/a.ts', 'class DiskManager {}\n')).length, 1);
     assert.equal(banned(one('src-main/a.ts', 'interface IDisk {}\n')).length, 1);
