@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, open, readdir, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { syncDirectory } from '../../base/node/files.ts';
 import { Refusal } from '../../base/refusal.ts';
 import { humanBytes, printable } from '../bytes.ts';
 
@@ -136,15 +137,6 @@ async function nameExclusively(temporary: string, path: string): Promise<void> {
     return;
   }
   await rm(temporary);
-}
-
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Removes what killed imports left in a folder. Call it only when none is running there. */

@@ -14,7 +14,7 @@ import { asRefusal } from '../../base/refusal.ts';
 import { Connection, type Api } from '../../rpc/server.ts';
 import { controlLengthMax } from '../../rpc/wire.ts';
 import { WebSocketChannel } from '../../rpc/node/websocket-channel.ts';
-import { contentSecurityPolicy } from '../security.ts';
+import { securityHeaders } from '../security.ts';
 
 const cookieName = 'nymph';
 const types: Record<string, string> = {
@@ -134,11 +134,7 @@ function same(given: string, wanted: string): boolean {
 }
 
 function harden(response: ServerResponse): void {
-  response.setHeader('Content-Security-Policy', contentSecurityPolicy());
-  response.setHeader('X-Content-Type-Options', 'nosniff');
-  response.setHeader('Referrer-Policy', 'no-referrer');
-  response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
-  response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
+  for (const [name, value] of Object.entries(securityHeaders())) response.setHeader(name, value);
   response.setHeader('Cache-Control', 'no-cache');
 }
 
