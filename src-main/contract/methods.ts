@@ -246,7 +246,7 @@ export const methods = {
   'kernel.list': row('All kernels', none, z.array(kernelView)),
   'kernel.build': row(
     'Build the vkernel from its recipe; a job',
-    z.strictObject({ flavour: z.enum(['up', 'smp']).optional() }),
+    z.strictObject({ flavour: z.enum(['up', 'smp', 'riscv64']).optional() }),
     jobView,
   ),
   'kernel.import': row(

@@ -88,7 +88,7 @@ export type NetworkView = z.infer<typeof networkView>;
 export const kernelView = z.object({
   id: z.string(),
   version: z.string(),
-  flavour: z.enum(['up', 'smp', 'packaged', 'imported']),
+  flavour: z.enum(['up', 'smp', 'riscv64', 'packaged', 'imported']),
   engine: z.enum(['native', 'portable']),
   sizeBytes: z.number(),
   features: z.record(z.string(), z.boolean()),

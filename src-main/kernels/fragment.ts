@@ -1,13 +1,14 @@
 /**
- * What our kernel is made of: the options switched on over an empty configuration
+ * What our kernels are made of: the options switched on over an empty configuration
  * (`allnoconfig`), in groups, with the reason of each group. Whatever is not here is off; modules
- * are off altogether. Both flavours share everything but the processors.
+ * are off altogether. The native flavours share everything but the processors; the portable one
+ * has the same heart and the drivers of its engine's board.
  *
  * Use: `fragmentLines(flavour)`. An option that newer sources have renamed stands with all its
  * names joined by `|`; one of them has to be taken.
  */
-export type KernelFlavour = 'up' | 'smp';
-export const kernelFlavours: readonly KernelFlavour[] = ['up', 'smp'];
+export type KernelFlavour = 'up' | 'smp' | 'riscv64';
+export const kernelFlavours: readonly KernelFlavour[] = ['up', 'smp', 'riscv64'];
 
 type Group = { readonly why: string; readonly options: readonly string[] };
 
@@ -51,7 +52,7 @@ export const commonGroups: readonly Group[] = [
   {
     why: 'Disks, with and without a partition table.',
     options: [
-      'BLOCK=y BLK_DEV=y BLK_DEV_UBD=y BLK_DEV_LOOP=y BLK_DEV_LOOP_MIN_COUNT=0',
+      'BLOCK=y BLK_DEV=y BLK_DEV_LOOP=y BLK_DEV_LOOP_MIN_COUNT=0',
       'PARTITION_ADVANCED=y MSDOS_PARTITION=y EFI_PARTITION=y',
     ],
   },
@@ -59,20 +60,40 @@ export const commonGroups: readonly Group[] = [
     why: 'File systems: root (ext2, 3, 4), boot partitions, discs, shares and what systemd mounts.',
     options: [
       'EXT4_FS=y EXT4_USE_FOR_EXT2=y EXT4_FS_POSIX_ACL=y EXT4_FS_SECURITY=y',
-      'OVERLAY_FS=y FUSE_FS=y ISO9660_FS=y JOLIET=y VFAT_FS=y HOSTFS=y',
+      'OVERLAY_FS=y FUSE_FS=y ISO9660_FS=y JOLIET=y VFAT_FS=y',
       'NLS=y NLS_DEFAULT="utf8" NLS_CODEPAGE_437=y NLS_ISO8859_1=y NLS_UTF8=y',
       'PROC_FS=y SYSCTL|PROC_SYSCTL=y PROC_PAGE_MONITOR=y SYSFS=y',
       'TMPFS=y TMPFS_POSIX_ACL=y TMPFS_XATTR=y DEVTMPFS=y DEVTMPFS_MOUNT=y',
     ],
   },
   {
-    why: 'Network: the vector driver outside, bridges, VLANs and tunnels for machines inside.',
+    why: 'Network: bridges, VLANs and tunnels for machines inside.',
     options: [
       'NET=y PACKET=y PACKET_DIAG=y UNIX=y UNIX_DIAG=y INET=y INET_DIAG=y INET_UDP_DIAG=y',
       'IP_MULTICAST=y IP_ADVANCED_ROUTER=y IP_MULTIPLE_TABLES=y SYN_COOKIES=y NETLINK_DIAG=y',
       'IPV6=y IPV6_MULTIPLE_TABLES=y BRIDGE=y VLAN_8021Q=y',
-      'NETDEVICES=y NET_CORE=y VETH=y TUN=y UML_NET_VECTOR=y',
+      'NETDEVICES=y NET_CORE=y VETH=y TUN=y',
     ],
+  },
+  {
+    why: 'Terminals, as descriptors or lines that we hand over.',
+    options: ['TTY=y VT=n UNIX98_PTYS=y LEGACY_PTYS=n'],
+  },
+  {
+    why: 'Randomness of the host, so that nothing waits for entropy; a hand on a stuck guest.',
+    options: ['HW_RANDOM=y MAGIC_SYSRQ=y'],
+  },
+  {
+    why: 'Who it is.',
+    options: ['LOCALVERSION="-nymph" DEFAULT_HOSTNAME="nymph"'],
+  },
+];
+
+/** The devices of a User Mode Linux kernel, which are the host's own files and sockets. */
+export const umlGroups: readonly Group[] = [
+  {
+    why: 'Disks are files, folders can be shared, frames travel by vectors of system calls.',
+    options: ['BLK_DEV_UBD=y HOSTFS=y UML_NET_VECTOR=y'],
   },
   {
     why: 'Devices over vhost-user sockets.',
@@ -83,27 +104,46 @@ export const commonGroups: readonly Group[] = [
       'Consoles are descriptors that we hand over. What is not named on the command line is ' +
       'null: it must not start a terminal emulator on the host.',
     options: [
-      'TTY=y VT=n UNIX98_PTYS=y LEGACY_PTYS=n STDERR_CONSOLE=y SSL=y NULL_CHAN=y PTY_CHAN=y',
+      'STDERR_CONSOLE=y SSL=y NULL_CHAN=y PTY_CHAN=y',
       'TTY_CHAN=y CON_ZERO_CHAN="fd:0,fd:1" CON_CHAN="null" SSL_CHAN="null"',
     ],
   },
+  { why: 'Randomness and control from outside.', options: ['UML_RANDOM=y MCONSOLE=y'] },
+];
+
+/** The board of the portable engine: what `engines/riscv/boot/tree.ts` describes to the guest. */
+export const riscvGroups: readonly Group[] = [
   {
-    why: 'Randomness of the host, so that nothing waits for entropy.',
-    options: ['HW_RANDOM=y UML_RANDOM=y'],
+    why: 'The processor: what the engine translates, chosen at boot where the kernel can choose.',
+    options: [
+      'SMP=y NR_CPUS=16 CPUSETS=y FPU=y RISCV_ISA_C=y RISCV_ISA_SVNAPOT=y RISCV_ISA_SVPBMT=y',
+      'RISCV_ISA_ZBA=y RISCV_ISA_ZBB=y RISCV_ISA_ZICBOZ=y RISCV_SBI=y',
+    ],
   },
   {
-    why: 'Control from outside.',
-    options: ['MCONSOLE=y MAGIC_SYSRQ=y'],
+    why: 'The board: interrupt controller, clock, power button, serial console.',
+    options: [
+      'ARCH_VIRT=y SIFIVE_PLIC=y RTC_CLASS=y RTC_DRV_GOLDFISH=y POWER_RESET_SYSCON_POWEROFF=y',
+      'SERIAL_8250=y SERIAL_8250_CONSOLE=y SERIAL_OF_PLATFORM=y SERIAL_8250_NR_UARTS=4',
+      'SERIAL_8250_RUNTIME_UARTS=4 SERIAL_EARLYCON_RISCV_SBI=y',
+    ],
   },
   {
-    why: 'Who it is.',
-    options: ['LOCALVERSION="-nymph" DEFAULT_HOSTNAME="nymph"'],
+    why: 'Devices by virtio.',
+    options: [
+      'VIRTIO_MENU=y VIRTIO_MMIO=y VIRTIO_BLK=y VIRTIO_NET=y VIRTIO_CONSOLE=y',
+      'VIRTIO_BALLOON=y HW_RANDOM_VIRTIO=y',
+    ],
   },
 ];
 
 export const flavourGroups: Record<KernelFlavour, readonly Group[]> = {
-  up: [{ why: 'One processor, real time only.', options: ['SMP=n UML_TIME_TRAVEL_SUPPORT=n'] }],
-  smp: [{ why: 'Up to 64 processors.', options: ['SMP=y NR_CPUS=64 CPUSETS=y'] }],
+  up: [
+    ...umlGroups,
+    { why: 'One processor, real time only.', options: ['SMP=n UML_TIME_TRAVEL_SUPPORT=n'] },
+  ],
+  smp: [...umlGroups, { why: 'Up to 64 processors.', options: ['SMP=y NR_CPUS=64 CPUSETS=y'] }],
+  riscv64: riscvGroups,
 };
 
 /** One `NAME=value` an entry, without the CONFIG_ prefix; names joined by `|` are alternatives. */

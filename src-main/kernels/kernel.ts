@@ -29,13 +29,16 @@ export type KernelFeatures = {
   readonly balloon: boolean;
 };
 
-export type KernelOrigin = 'up' | 'smp' | 'packaged' | 'imported';
+export type KernelOrigin = 'up' | 'smp' | 'riscv64' | 'packaged' | 'imported';
+export type KernelEngine = 'native' | 'portable';
 
 export type KernelInfo = {
   readonly id: string;
   /** As the kernel names itself: `7.2.13-nymph`. */
   readonly version: string;
   readonly flavour: KernelOrigin;
+  /** Which engine runs it. */
+  readonly engine: KernelEngine;
   /** Absolute. */
   readonly path: string;
   readonly sizeBytes: number;
@@ -108,17 +111,23 @@ export function inspectKernel(bytes: Uint8Array): KernelReport {
  * @throws Refusal `not-found` for an unknown name, `unavailable` when there is no kernel.
  */
 export function chooseKernel(
-  kernels: readonly KernelInfo[],
+  all: readonly KernelInfo[],
   cpus: number,
   preferredId?: string,
+  engine: KernelEngine = 'native',
 ): KernelChoice {
+  const kernels = all.filter((kernel) => kernel.engine === engine);
   if (preferredId !== undefined && preferredId !== 'auto') {
-    const named = kernels.find((kernel) => kernel.id === preferredId);
+    const named = all.find((kernel) => kernel.id === preferredId);
     if (named === undefined) {
       throw new Refusal('not-found', `There is no kernel named ${preferredId}.`);
     }
+    if (named.engine !== engine) {
+      throw new Refusal('unsupported', `The kernel ${named.id} is for the ${named.engine} engine.`);
+    }
     return choice(named, cpus, 'the machine names it');
   }
+  if (engine === 'portable') return choosePortable(kernels, cpus);
   const fallen = kernels.find((kernel) => kernel.default);
   if (fallen !== undefined && (cpus === 1 || canRunMany(fallen))) {
     return choice(fallen, cpus, 'it is the default');
@@ -136,10 +145,25 @@ export function chooseKernel(
   const reasons: Record<KernelOrigin, string> = {
     up: 'it is built for one processor',
     smp: 'it is built for several processors',
+    riscv64: 'it is built for the portable engine',
     packaged: 'our own kernel is not built yet',
     imported: 'it is the only kernel that fits',
   };
   return choice(best, cpus, reasons[best.flavour]);
+}
+
+function choosePortable(kernels: readonly KernelInfo[], cpus: number): KernelChoice {
+  const fallen = kernels.find((kernel) => kernel.default);
+  if (fallen !== undefined) return choice(fallen, cpus, 'it is the default');
+  const best = kernels.find((kernel) => kernel.flavour === 'riscv64') ?? kernels[0];
+  if (best === undefined) {
+    throw new Refusal(
+      'unavailable',
+      'There is no kernel for the portable engine yet; ' +
+        'build it with "nymph kernel build --portable".',
+    );
+  }
+  return choice(best, cpus, 'it is built for the portable engine');
 }
 
 function choice(kernel: KernelInfo, cpus: number, because: string): KernelChoice {
@@ -147,7 +171,7 @@ function choice(kernel: KernelInfo, cpus: number, because: string): KernelChoice
   const short = cpus > 1 && !many;
   return {
     kernel,
-    seccomp: many,
+    seccomp: many && kernel.engine === 'native',
     cpus: many ? cpus : 1,
     reason:
       `Runs on ${kernel.version} (${kernel.flavour}): ${because}.` +
@@ -156,7 +180,7 @@ function choice(kernel: KernelInfo, cpus: number, because: string): KernelChoice
 }
 
 function canRunMany(kernel: KernelInfo): boolean {
-  return kernel.features.smp && kernel.features.seccomp;
+  return kernel.features.smp && (kernel.engine === 'portable' || kernel.features.seccomp);
 }
 
 /** The lines of --showconfig, as they lie in the file: texts of `CONFIG_…=…`, each by itself. */

@@ -30,6 +30,7 @@ export async function ourKernel(flavour: KernelFlavour): Promise<KernelInfo> {
     id: 'test',
     version,
     flavour,
+    engine: 'native',
     path,
     sizeBytes: bytes.length,
     features,

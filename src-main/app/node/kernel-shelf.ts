@@ -4,11 +4,19 @@
  */
 import { Refusal } from '../../base/refusal.ts';
 import type { JobView, KernelView } from '../../contract/things.ts';
+import type { EngineName } from '../../contract/machine.ts';
+import type { KernelFlavour } from '../../kernels/fragment.ts';
 import { chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
 import { buildKernel } from '../../kernels/node/build.ts';
 import { openKernelLibrary, type KernelLibrary } from '../../kernels/node/library.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
+
+const flavourTitles: Record<KernelFlavour, string> = {
+  up: 'the vkernel',
+  smp: 'the vkernel for several processors',
+  riscv64: 'the portable vkernel',
+};
 
 export type ChosenKernel = { kernel: KernelInfo; cpus: number; seccomp: boolean; choice: string };
 
@@ -42,7 +50,7 @@ export class KernelShelf {
       id: kernel.id,
       version: kernel.version,
       flavour: kernel.flavour,
-      engine: 'native',
+      engine: kernel.engine,
       sizeBytes: kernel.sizeBytes,
       features: { ...kernel.features },
       default: kernel.default,
@@ -51,19 +59,20 @@ export class KernelShelf {
   }
 
   /** @throws Refusal `unavailable` when there is none, `not-found` when the named one is gone. */
-  choose(cpus: number, wanted: string): ChosenKernel {
+  choose(engine: EngineName, cpus: number, wanted: string): ChosenKernel {
     const preferred = wanted === 'auto' ? undefined : wanted;
-    const { kernel, cpus: given, seccomp, reason } = chooseKernel(this.kernels, cpus, preferred);
+    const chosen = chooseKernel(this.kernels, cpus, preferred, engine);
+    const { kernel, cpus: given, seccomp, reason } = chosen;
     return { kernel, cpus: given, seccomp, choice: reason };
   }
 
-  build(flavour: 'up' | 'smp'): JobView {
+  build(flavour: KernelFlavour): JobView {
     const running = this.jobs
       .list()
       .find((job) => job.kind === 'kernel-build' && job.state === 'running');
     if (running) throw new Refusal('in-use', 'A kernel is being built already.');
-    const what = flavour === 'smp' ? 'the vkernel for several processors' : 'the vkernel';
-    return this.jobs.start({ kind: 'kernel-build', title: `Build ${what}` }, async (job) => {
+    const title = `Build ${flavourTitles[flavour]}`;
+    return this.jobs.start({ kind: 'kernel-build', title }, async (job) => {
       const kernel = await buildKernel({
         cacheDirectory: this.paths.kernels,
         flavour,

@@ -44,7 +44,7 @@ export class Planner {
   }
 
   kernelFor(spec: MachineSpec): KernelChoice {
-    const { kernel, choice } = this.kernels.choose(spec.cpus, spec.kernel);
+    const { kernel, choice } = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
     return { id: kernel.id, choice };
   }
 
@@ -54,7 +54,7 @@ export class Planner {
     spec: MachineSpec,
   ): Promise<{ plan: LaunchPlan; kernel: KernelChoice }> {
     this.refuseMemory(name, spec);
-    const { kernel, cpus, seccomp, choice } = this.kernels.choose(spec.cpus, spec.kernel);
+    const { kernel, cpus, seccomp, choice } = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
     if (!existsSync(kernel.path)) {
       throw new Refusal('not-found', `The kernel “${kernel.id}” is gone; choose another one.`);
     }

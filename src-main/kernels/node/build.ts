@@ -24,6 +24,7 @@ import {
 import { Refusal } from '../../base/refusal.ts';
 import { missingOptions, type KernelFlavour } from '../fragment.ts';
 import { inspectKernel, type KernelInfo } from '../kernel.ts';
+import { inspectImage } from '../image.ts';
 import { kernelKey, recipeOf, type KernelRecipe } from '../recipe.ts';
 import { acquireLock, type BuildLock } from './lock.ts';
 import { openKernelLibrary } from './library.ts';
@@ -92,7 +93,7 @@ export async function buildKernel(options: BuildOptions): Promise<KernelInfo> {
   const library = openKernelLibrary({ cacheDirectory: options.cacheDirectory });
   const there = options.refresh ? undefined : await library.findBuilt(recipe);
   if (there !== undefined) return there;
-  checkHost();
+  checkHost(options.flavour);
   await makeDirectory(options.cacheDirectory);
   if ((await freeBytes(options.cacheDirectory)) < neededBytes) {
     throw new Refusal('no-space', 'Building a kernel needs 1.4 GiB of free disk space.');
@@ -121,8 +122,10 @@ export async function removeBuildFiles(cacheDirectory: string): Promise<void> {
   }
 }
 
+type Requirement = { program?: string; file?: string; package: string };
+
 /** Programs and headers that a build needs, each with the Debian package it comes in. */
-const requirements: readonly { program?: string; file?: string; package: string }[] = [
+const requirements: readonly Requirement[] = [
   { program: 'gcc', package: 'gcc' },
   { file: '/usr/include/stdio.h', package: 'libc6-dev' },
   { program: 'make', package: 'make' },
@@ -136,10 +139,28 @@ const requirements: readonly { program?: string; file?: string; package: string 
   { program: 'dpkg-deb', package: 'dpkg' },
 ];
 
+const crossCompiler: Requirement = {
+  program: 'riscv64-linux-gnu-gcc',
+  package: 'gcc-riscv64-linux-gnu',
+};
+
+/** How the kernel's own build system is asked for a flavour, and where it leaves what. */
+const targets: Record<'um' | 'riscv', { make: string[]; target: string; product: string }> = {
+  um: { make: ['ARCH=um'], target: 'linux', product: 'linux' },
+  riscv: {
+    make: ['ARCH=riscv', 'CROSS_COMPILE=riscv64-linux-gnu-'],
+    target: 'Image',
+    product: 'arch/riscv/boot/Image',
+  },
+};
+
 /** The packages that are missing for a build on this machine; empty when it can begin. */
-export function missingBuildPackages(path = process.env.PATH ?? ''): string[] {
+export function missingBuildPackages(
+  path = process.env.PATH ?? '',
+  flavour: KernelFlavour = 'up',
+): string[] {
   const folders = path.split(delimiter).filter((folder) => folder !== '');
-  return requirements
+  return [...requirements, ...(flavour === 'riscv64' ? [crossCompiler] : [])]
     .filter(({ program, file }) =>
       file === undefined
         ? !folders.some((folder) => existsSync(join(folder, program ?? '')))
@@ -148,11 +169,14 @@ export function missingBuildPackages(path = process.env.PATH ?? ''): string[] {
     .map((each) => each.package);
 }
 
-function checkHost(): void {
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
+function checkHost(flavour: KernelFlavour): void {
+  if (flavour !== 'riscv64' && (process.platform !== 'linux' || process.arch !== 'x64')) {
     throw new Refusal('unsupported', 'User Mode Linux kernels are built on x86-64 Linux only.');
   }
-  const missing = missingBuildPackages();
+  if (process.platform !== 'linux') {
+    throw new Refusal('unsupported', 'Kernels are built on Linux only; import one instead.');
+  }
+  const missing = missingBuildPackages(undefined, flavour);
   if (missing.length > 0) {
     throw new Refusal(
       'unavailable',
@@ -215,12 +239,14 @@ class Build {
     await this.#configure(source, objects);
     await this.#compile(source, objects);
     this.#progress('strip', 0);
-    const stripped = join(objects, 'linux.stripped');
-    await this.#run(['strip', '--strip-all', '-o', stripped, join(objects, 'linux')]);
+    const product = join(objects, this.#target.product);
+    const finished = this.#isPortable ? product : `${product}.stripped`;
+    if (!this.#isPortable) await this.#run(['strip', '--strip-all', '-o', finished, product]);
     this.#progress('verify', 0);
-    await this.#verify(stripped);
+    if (this.#isPortable) inspectImage(await readFile(finished));
+    else await this.#verify(finished);
     this.#progress('install', 0);
-    await this.#install(id, stripped, source);
+    await this.#install(id, finished, source);
     await rm(objects, { recursive: true, force: true });
     await rm(join(this.#options.cacheDirectory, 'apt'), { recursive: true, force: true });
     this.#progress('install', 1);
@@ -267,7 +293,7 @@ class Build {
     const total = learned > 0 ? learned : this.#recipe.objectsEstimate;
     let done = before;
     this.#progress('compile', done / total);
-    await this.#run([...this.#make(source, objects), `-j${this.#jobs()}`, 'linux'], {
+    await this.#run([...this.#make(source, objects), `-j${this.#jobs()}`, this.#target.target], {
       onLine: (line) => {
         if (!/^ {2}(CC|AS) {2,}/.test(line)) return;
         done += 1;
@@ -309,7 +335,15 @@ class Build {
   #make(source: PreparedSource, objects: string): string[] {
     const flags = `KCFLAGS=${compilerFlags}`;
     const make = ['nice', '-n', '5', 'make', '-C', source.directory];
-    return [...make, 'ARCH=um', `O=${objects}`, flags];
+    return [...make, ...this.#target.make, `O=${objects}`, flags];
+  }
+
+  get #isPortable(): boolean {
+    return this.#recipe.flavour === 'riscv64';
+  }
+
+  get #target(): (typeof targets)['um'] {
+    return targets[this.#isPortable ? 'riscv' : 'um'];
   }
 
   #jobs(): number {

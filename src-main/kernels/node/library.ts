@@ -25,8 +25,8 @@ import {
   type KernelChoice,
   type KernelInfo,
   type KernelOrigin,
-  type KernelReport,
 } from '../kernel.ts';
+import { inspectImage, isRiscvImage } from '../image.ts';
 import type { KernelRecipe } from '../recipe.ts';
 import { resolveLibraries } from './libraries.ts';
 
@@ -38,6 +38,9 @@ export type KernelLibraryOptions = {
 
 /** Says of a folder where its kernel came from. */
 type About = { flavour: KernelOrigin; recipe?: string; source?: { version: string } };
+
+/** What the file itself says. */
+type Said = Pick<KernelInfo, 'version' | 'engine' | 'features' | 'sharedLibraries'>;
 
 type Entry = { id: string; about: About; builtMs: number };
 
@@ -55,7 +58,7 @@ export class KernelLibrary {
   readonly #defaultPath: string;
   readonly #packagedPath: string;
   /** By path, size and time of change: reading a kernel takes tens of milliseconds. */
-  readonly #reports = new Map<string, { report: KernelReport; sharedLibraries: string[] }>();
+  readonly #reports = new Map<string, Said>();
 
   constructor(options: KernelLibraryOptions) {
     this.#home = join(options.cacheDirectory, 'installed');
@@ -65,7 +68,7 @@ export class KernelLibrary {
 
   /** Newest of our own first, then imported ones, then the packaged one; broken ones left out. */
   async list(): Promise<KernelInfo[]> {
-    const chosen = await this.#defaultId();
+    const chosen = await this.#defaultIds();
     const kernels: KernelInfo[] = [];
     for (const { id, about } of await this.#entries()) {
       const kernel = await this.#load(id, this.#program(id), about.flavour, chosen);
@@ -87,7 +90,7 @@ export class KernelLibrary {
   async findBuilt(recipe: KernelRecipe): Promise<KernelInfo | undefined> {
     for (const { id, about } of await this.#entries()) {
       if (about.recipe !== recipe.hash || about.flavour !== recipe.flavour) continue;
-      const chosen = await this.#defaultId();
+      const chosen = await this.#defaultIds();
       const kernel = await this.#load(id, this.#program(id), about.flavour, chosen);
       if (kernel !== undefined) return kernel;
     }
@@ -104,7 +107,7 @@ export class KernelLibrary {
       throw new Refusal('usage', 'A kernel name is made of letters, digits, dots and dashes.');
     }
     const bytes = await readKernelFile(path);
-    resolveLibraries(inspectKernel(bytes).elf);
+    read(bytes);
     if ((await this.#ids()).includes(name)) {
       throw new Refusal('exists', `There is a kernel named ${name} already.`);
     }
@@ -139,14 +142,25 @@ export class KernelLibrary {
     await rm(doomed, { recursive: true, force: true });
     await rename(join(this.#home, id), doomed);
     await rm(doomed, { recursive: true, force: true });
-    if ((await this.#defaultId()) === id) await rm(this.#defaultPath, { force: true });
+    await this.#writeDefaults((await this.#defaultIds()).filter((each) => each !== id));
   }
 
-  /** `undefined` goes back to choosing by processors. @throws Refusal `not-found`. */
+  /**
+   * The default of its engine; `undefined` goes back to choosing by engine and processors.
+   * @throws Refusal `not-found`.
+   */
   async setDefault(id: string | undefined): Promise<void> {
-    if (id === undefined) return rm(this.#defaultPath, { force: true });
-    await this.get(id);
-    await writeFileAtomic(this.#defaultPath, `${id}\n`);
+    if (id === undefined) return this.#writeDefaults([]);
+    const { engine } = await this.get(id);
+    const others = (await this.list()).filter(
+      (kernel) => kernel.default && kernel.engine !== engine,
+    );
+    await this.#writeDefaults([id, ...others.map((kernel) => kernel.id)]);
+  }
+
+  async #writeDefaults(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return rm(this.#defaultPath, { force: true });
+    await writeFileAtomic(this.#defaultPath, ids.map((id) => `${id}\n`).join(''));
   }
 
   /** The kernel for a machine; see `chooseKernel`. */
@@ -156,7 +170,10 @@ export class KernelLibrary {
 
   async #ids(): Promise<string[]> {
     const names = await readdir(this.#home).catch((): string[] => []);
-    return names.filter((name) => namePattern.test(name)).slice(0, kernelsMax).sort();
+    return names
+      .filter((name) => namePattern.test(name))
+      .slice(0, kernelsMax)
+      .sort();
   }
 
   /** Ours first: newest source, then newest recipe, that is, built last. Then by name. */
@@ -184,15 +201,17 @@ export class KernelLibrary {
     try {
       const text = await readTextIfThere(join(this.#home, id, 'kernel.json'));
       const about = JSON.parse(text ?? '') as About;
-      if (!['up', 'smp', 'imported'].includes(about.flavour)) return undefined;
+      if (!['up', 'smp', 'riscv64', 'imported'].includes(about.flavour)) return undefined;
       return typeof (about.source?.version ?? '') === 'string' ? about : undefined;
     } catch {
       return undefined;
     }
   }
 
-  async #defaultId(): Promise<string | undefined> {
-    return (await readTextIfThere(this.#defaultPath).catch(() => undefined))?.trim();
+  /** At most one for each engine. */
+  async #defaultIds(): Promise<string[]> {
+    const text = await readTextIfThere(this.#defaultPath).catch(() => undefined);
+    return (text ?? '').split('\n').filter((line) => line !== '');
   }
 
   /** Undefined for what is not there or does not hold what it should. */
@@ -200,29 +219,18 @@ export class KernelLibrary {
     id: string,
     path: string,
     flavour: KernelOrigin,
-    chosen: string | undefined,
+    chosen: readonly string[],
   ): Promise<KernelInfo | undefined> {
     try {
       const { size, mtimeMs } = await stat(path);
       const key = `${path} ${size} ${mtimeMs}`;
       let known = this.#reports.get(key);
       if (known === undefined) {
-        const report = inspectKernel(await readKernelFile(path));
-        known = { report, sharedLibraries: resolveLibraries(report.elf) };
+        known = read(await readKernelFile(path));
         if (this.#reports.size >= kernelsMax) this.#reports.clear();
         this.#reports.set(key, known);
       }
-      const { report, sharedLibraries } = known;
-      return {
-        id,
-        version: report.version,
-        flavour,
-        path,
-        sizeBytes: size,
-        features: report.features,
-        default: chosen === id,
-        sharedLibraries,
-      };
+      return { id, flavour, path, sizeBytes: size, default: chosen.includes(id), ...known };
     } catch (thrown) {
       if (thrown instanceof Refusal || 'code' in (thrown as object)) return undefined;
       throw thrown;
@@ -230,7 +238,31 @@ export class KernelLibrary {
   }
 }
 
-/** The whole of a regular file of bearable size that begins as a program does. */
+/** @throws Refusal `bad-input` no kernel of either engine, `unavailable` a library is missing. */
+function read(bytes: Uint8Array): Said {
+  if (!isRiscvImage(bytes)) {
+    const { elf, version, features } = inspectKernel(bytes);
+    return { version, features, engine: 'native', sharedLibraries: resolveLibraries(elf) };
+  }
+  const { version, smp } = inspectImage(bytes);
+  return { version, engine: 'portable', sharedLibraries: [], features: { ...noFeatures, smp } };
+}
+
+/** Of a RISC-V kernel: all but processors is the engine's, or a matter of its drivers. */
+const noFeatures = {
+  smp: false,
+  seccomp: false,
+  flushReachesHost: true,
+  nesting: false,
+  initrd: true,
+  vectorNetwork: false,
+  hostfs: false,
+  mconsole: false,
+  partitions: true,
+  balloon: false,
+};
+
+/** The whole of a regular file of bearable size that begins as a kernel does. */
 async function readKernelFile(path: string): Promise<Uint8Array> {
   // Without O_NONBLOCK the opening of a pipe would wait for a writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((thrown) => {
@@ -242,9 +274,10 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
   try {
     const { size } = await file.stat().then((there) => (there.isFile() ? there : { size: -1 }));
     if (size < 0) throw new Refusal('bad-input', 'This is not a regular file.');
-    const head = new Uint8Array(4);
-    await file.read(head, 0, 4, 0);
-    if (!isElf(head)) throw new Refusal('bad-input', 'This is not a program, so not a kernel.');
+    const head = new Uint8Array(64);
+    await file.read(head, 0, head.length, 0);
+    if (!isElf(head) && !isRiscvImage(head))
+      throw new Refusal('bad-input', 'This is not a program, so not a kernel.');
     if (size > kernelBytesMax) throw new Refusal('bad-input', 'This file is too large.');
     const bytes = new Uint8Array(size);
     let at = 0;
@@ -260,6 +293,8 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
 }
 
 function defaultName(path: string): string {
-  const name = basename(path).replace(/[^a-zA-Z0-9._+~-]/g, '-').slice(0, 100);
+  const name = basename(path)
+    .replace(/[^a-zA-Z0-9._+~-]/g, '-')
+    .slice(0, 100);
   return /^[a-zA-Z]/.test(name) ? name : `kernel-${name}`;
 }

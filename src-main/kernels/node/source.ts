@@ -206,8 +206,8 @@ async function sizeOfLargest(directory: string): Promise<number> {
 }
 
 /**
- * What no User Mode Linux kernel compiles, by far the greatest part: other processors, drivers of
- * real devices, documents. Build and option files stay, because they are read across the tree.
+ * What no kernel of ours compiles, by far the greatest part: drivers of real devices, documents.
+ * Build and option files stay, because they are read across the tree.
  */
 const leftOut: readonly string[] = [
   '*/Documentation/*.*',
@@ -215,8 +215,8 @@ const leftOut: readonly string[] = [
   '*.dts',
   '*.dtsi',
   ...[
-    ...['accel', 'clk', 'crypto', 'gpu', 'hwmon', 'iio', 'infiniband', 'input', 'media', 'mtd'],
-    ...['net/ethernet', 'net/wireless', 'phy', 'pinctrl', 'platform', 'power', 'scsi', 'soc'],
+    ...['accel', 'crypto', 'gpu', 'hwmon', 'iio', 'infiniband', 'input', 'media', 'mtd'],
+    ...['net/ethernet', 'net/wireless', 'phy', 'pinctrl', 'platform', 'scsi', 'soc'],
     ...['staging', 'usb'],
   ].map((folder) => `*/drivers/${folder}/*.[chS]`),
   ...['perf', 'testing'].flatMap((folder) => [
@@ -271,4 +271,3 @@ export async function editTree(tree: string, recipe: KernelRecipe): Promise<void
     await writeFile(path, applyEdits(file, text, recipe.edits));
   }
 }
-

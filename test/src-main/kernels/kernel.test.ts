@@ -87,6 +87,18 @@ test('a machine that names a kernel gets that one, and a wrong name is refused',
   assert.throws(() => chooseKernel([up], 1, 'gone'), { code: 'not-found' });
 });
 
+test('each engine has kernels of its own, and its own default', () => {
+  const portable = kernel('7.2-riscv64', 'riscv64', true);
+  const all = [up, smp, { ...packaged, default: true }, portable];
+  const chosen = chooseKernel(all, 4, 'auto', 'portable');
+  assert.deepEqual([chosen.kernel.id, chosen.seccomp, chosen.cpus], ['7.2-riscv64', false, 4]);
+  assert.throws(() => chooseKernel(all, 1, '7.2-riscv64'), { code: 'unsupported' });
+  assert.throws(() => chooseKernel([up], 1, 'auto', 'portable'), {
+    code: 'unavailable',
+    message: /kernel build --portable/,
+  });
+});
+
 test('without any kernel the refusal says how to get one', () => {
   assert.throws(() => chooseKernel([], 1), { code: 'unavailable', message: /nymph kernel build/ });
 });
@@ -97,6 +109,7 @@ function kernel(id: string, flavour: KernelInfo['flavour'], many: boolean): Kern
     id,
     version,
     flavour,
+    engine: flavour === 'riscv64' ? 'portable' : 'native',
     path: `/kernels/${id}`,
     sizeBytes: 1,
     features: { ...features, smp: many, seccomp: many },

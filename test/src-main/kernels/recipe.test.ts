@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { kernelEdits } from '../../../src-main/kernels/edits.ts';
 import {
   commonGroups,
+  flavourGroups,
   fragmentOptions,
   fragmentText,
+  kernelFlavours,
   missingOptions,
   parseConfig,
 } from '../../../src-main/kernels/fragment.ts';
@@ -44,6 +46,14 @@ test('a kernel has a key of source, flavour and recipe; flavours share a source 
   assert.equal(sourceKey('7.2', recipeOf('up')), sourceKey('7.2', recipeOf('smp')));
 });
 
+test('an edit of what only the native engine compiles leaves the portable kernel as it is', () => {
+  const [edit] = kernelEdits.filter(({ file }) => file.startsWith('arch/um/'));
+  assert.ok(edit);
+  const fewer = kernelEdits.filter((each) => each !== edit);
+  assert.equal(recipeOf('riscv64', fewer).hash, recipeOf('riscv64').hash);
+  assert.notEqual(recipeOf('up', fewer).hash, recipeOf('up').hash);
+});
+
 test('the mark that a kernel carries names its recipe and its edits', () => {
   const mark = recipeMark('0123456789ab', ['flush', 'nesting']);
   assert.deepEqual(readRecipeMark(mark), { hash: '0123456789ab', features: ['flush', 'nesting'] });
@@ -68,10 +78,11 @@ test('options that a configuration did not take are found', () => {
 });
 
 test('no option is named twice and every group says why', () => {
-  for (const flavour of ['up', 'smp'] as const) {
+  for (const flavour of kernelFlavours) {
     const names = fragmentOptions(flavour).map((option) => option.replace(/=.*/, ''));
     assert.equal(new Set(names).size, names.length);
     for (const option of fragmentOptions(flavour)) assert.match(option, /^[\w|]+=("[^"]*"|\w+)$/);
   }
-  for (const group of commonGroups) assert.match(group.why, /\.$/);
+  const groups = [...commonGroups, ...Object.values(flavourGroups).flat()];
+  for (const group of groups) assert.match(group.why, /\.$/);
 });

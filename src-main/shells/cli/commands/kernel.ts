@@ -25,12 +25,17 @@ export const kernelCommands: Commands = {
     },
   },
   'kernel build': {
-    usage: 'kernel build [--watch] [--smp]',
+    usage: 'kernel build [--watch] [--smp | --portable]',
     about: 'Build the vkernel from its recipe; --watch stays and shows progress',
-    options: { watch: { type: 'boolean' }, smp: { type: 'boolean' } },
+    options: {
+      watch: { type: 'boolean' },
+      smp: { type: 'boolean' },
+      portable: { type: 'boolean' },
+    },
     words: [0, 0],
     run: async (client, { values }) => {
-      const job = await client.call('kernel.build', { flavour: values['smp'] ? 'smp' : 'up' });
+      const flavour = values['portable'] ? 'riscv64' : values['smp'] ? 'smp' : 'up';
+      const job = await client.call('kernel.build', { flavour });
       if (values['watch']) data(await followJob(client, job));
       else if (values['json']) json(job);
       else say('Building; nymph kernel ls shows it when it is done.');
@@ -38,7 +43,7 @@ export const kernelCommands: Commands = {
   },
   'kernel import': {
     usage: 'kernel import FILE',
-    about: 'Add a User Mode Linux kernel from a file',
+    about: 'Add a kernel from a file: User Mode Linux, or a RISC-V image for the portable engine',
     words: [1, 1],
     run: async (client, { positionals, values }) => {
       const kernel = await client.call('kernel.import', { path: resolve(positionals[0]!) });
