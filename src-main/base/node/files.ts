@@ -59,9 +59,16 @@ export async function freeBytes(path: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Turns a full disk into a plain sentence; anything else passes through. */
-export function spaceRefusal(thrown: unknown, path: string): unknown {
-  const code = (thrown as NodeJS.ErrnoException)?.code;
+/**
+ * A full disk, quota or file size limit as a plain sentence; anything else passes through.
+ * @param path the file being written, where its name says something to a person.
+ */
+export function spaceRefusal(thrown: unknown, path?: string): unknown {
+  const code = (thrown as NodeJS.ErrnoException | undefined)?.code;
+  if (code === 'EFBIG') {
+    return new Refusal('no-space', 'The file would be larger than this file system allows.');
+  }
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return thrown;
-  return new Refusal('no-space', `There is no space left to write ${basename(path)}.`);
+  const where = path === undefined ? '' : ` while ${basename(path)} was written`;
+  return new Refusal('no-space', `The disk became full${where}; nothing was kept.`);
 }

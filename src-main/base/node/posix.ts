@@ -46,6 +46,8 @@ export const linux = {
   F_GETFL: 3,
   F_SETFL: 4,
   O_NONBLOCK: 0o4000,
+  LOCK_EX: 2,
+  LOCK_NB: 4,
   SYS_pidfd_open: 434,
   SYS_pidfd_getfd: 438,
 } as const;
@@ -123,6 +125,20 @@ export function pidfdOpen(pid: number): number {
  */
 export function pidfdGetfd(pidfd: number, fd: number): number {
   return checked('pidfd_getfd', rawSyscall(linux.SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
+/**
+ * Takes the exclusive lock of an open file; false when somebody else holds it. It goes with the
+ * descriptor, so a holder that is killed can never leave it behind.
+ */
+export function tryLock(fd: number): boolean {
+  for (;;) {
+    const result = libc('int flock(int fd, int operation)')(fd, linux.LOCK_EX | linux.LOCK_NB);
+    if (result === 0) return true;
+    const code = errnoName();
+    if (code === 'EAGAIN') return false;
+    if (code !== 'EINTR') checked('flock', result);
+  }
 }
 
 export function setNonblocking(fd: number, nonblocking = true): void {

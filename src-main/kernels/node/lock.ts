@@ -9,6 +9,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { link, rename, rm, writeFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
+import { identify, isSameProcess, type ProcessIdentity } from '../../base/node/process.ts';
 import { Refusal } from '../../base/refusal.ts';
 import { signalGroup } from './run.ts';
 
@@ -17,8 +18,7 @@ export type BuildLock = {
   release(): Promise<void>;
 };
 
-type Identity = { pid: number; startTicks: number };
-type Holder = { token: string; holder: Identity; group?: Identity };
+type Holder = { token: string; holder: ProcessIdentity; group?: ProcessIdentity };
 
 const attemptsMax = 5;
 const endAttemptsMax = 100;
@@ -26,14 +26,14 @@ const endAttemptsMax = 100;
 /** @throws Refusal `in-use` with the given sentence when a living process holds it. */
 export async function acquireLock(path: string, sentence: string): Promise<BuildLock> {
   const token = randomBytes(8).toString('hex');
-  const mine: Holder = { token, holder: identify(process.pid) as Identity };
+  const mine: Holder = { token, holder: identify(process.pid) as ProcessIdentity };
   const temporary = `${path}.${token}`;
   await writeFile(temporary, JSON.stringify(mine), { mode: 0o600 });
   try {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       if (await tryLink(temporary, path)) return makeLock(path, mine);
       const other = readHolder(path);
-      if (other !== undefined && isAlive(other.holder)) throw new Refusal('in-use', sentence);
+      if (other !== undefined && isSameProcess(other.holder)) throw new Refusal('in-use', sentence);
       if (other?.group !== undefined) await endGroup(other.group);
       await moveAside(path, other, `${temporary}.old`);
     }
@@ -42,23 +42,6 @@ export async function acquireLock(path: string, sentence: string): Promise<Build
     await rm(temporary, { force: true });
     await rm(`${temporary}.old`, { force: true });
   }
-}
-
-/** True while that very process runs: a number alone may have been given to another since. */
-export function isAlive(identity: Identity): boolean {
-  return identify(identity.pid)?.startTicks === identity.startTicks;
-}
-
-/** Undefined for a process that is gone or only waits to be buried. */
-export function identify(pid: number): Identity | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    return undefined;
-  }
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' ? undefined : { pid, startTicks: Number(fields[19]) };
 }
 
 function makeLock(path: string, mine: Holder): BuildLock {
@@ -107,8 +90,8 @@ function readHolder(path: string): Holder | undefined {
   }
 }
 
-async function endGroup(group: Identity): Promise<void> {
-  for (let attempt = 0; attempt < endAttemptsMax && isAlive(group); attempt += 1) {
+async function endGroup(group: ProcessIdentity): Promise<void> {
+  for (let attempt = 0; attempt < endAttemptsMax && isSameProcess(group); attempt += 1) {
     signalGroup(group.pid, attempt < 50 ? 'SIGTERM' : 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

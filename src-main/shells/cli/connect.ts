@@ -4,26 +4,20 @@
  */
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory } from '../../base/node/files.ts';
 import { nymphPaths } from '../../app/node/paths.ts';
 import { Client } from '../../rpc/client.ts';
 import { SocketChannel } from '../../rpc/node/socket-channel.ts';
+import { connectHome } from '../headless/home-lock.ts';
 
 const startTimeoutMs = 60_000;
 
 export async function connectClient(): Promise<Client> {
-  const paths = nymphPaths();
-  const socket = (await tryConnect(paths.socket)) ?? (await startAndConnect());
+  const socket = (await connectHome(nymphPaths())) ?? (await startAndConnect());
   return new Client(new SocketChannel(socket));
-}
-
-/** The running server only; undefined where none runs. */
-export async function connectRunning(): Promise<Client | undefined> {
-  const socket = await tryConnect(nymphPaths().socket);
-  return socket && new Client(new SocketChannel(socket));
 }
 
 async function startAndConnect(): Promise<Socket> {
@@ -48,15 +42,7 @@ async function startAndConnect(): Promise<Socket> {
   await ready;
   child.stdout!.destroy();
   child.unref();
-  const socket = await tryConnect(paths.socket);
+  const socket = await connectHome(paths);
   if (!socket) throw new Refusal('unavailable', 'The server started, but does not answer.');
   return socket;
-}
-
-function tryConnect(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => resolve(socket));
-    socket.once('error', () => resolve(undefined));
-  });
 }

@@ -11,7 +11,7 @@ import { nymphPaths } from '../../app/node/paths.ts';
 import { SocketChannel } from '../../rpc/node/socket-channel.ts';
 import { Connection } from '../../rpc/server.ts';
 import type { Channel } from '../../rpc/wire.ts';
-import { findServer, startServer } from '../headless/server.ts';
+import { findOrStart, type RunningServer } from '../headless/server.ts';
 import { join } from './port-channel.ts';
 
 export interface Backend {
@@ -27,12 +27,11 @@ export interface Backend {
 
 /** @param onQuit called when the server has ended because a client asked it to. */
 export async function openBackend(onQuit: () => void): Promise<Backend> {
-  const running = await findServer();
-  return running ? otherServer(running.url) : ownServer(onQuit);
+  const { own, other } = await findOrStart({ onQuit });
+  return own ? ownServer(own) : otherServer(other.url);
 }
 
-async function ownServer(onQuit: () => void): Promise<Backend> {
-  const { app } = await startServer({ onQuit });
+function ownServer({ app }: RunningServer): Backend {
   return {
     serve: (channel) => void new Connection(channel, app.api, { trusted: true }),
     grant: async (path) => app.uploads.grantPath(path),

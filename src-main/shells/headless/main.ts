@@ -5,7 +5,7 @@
  */
 import { asRefusal } from '../../base/refusal.ts';
 import { exitCodes } from '../../contract/errors.ts';
-import { findServer, startServer } from './server.ts';
+import { findOrStart } from './server.ts';
 
 const { values } = await import('node:util').then(({ parseArgs }) =>
   parseArgs({ options: { port: { type: 'string' }, quiet: { type: 'boolean', default: false } } }),
@@ -13,17 +13,20 @@ const { values } = await import('node:util').then(({ parseArgs }) =>
 
 try {
   const port = values.port === undefined ? undefined : Number(values.port);
-  const server = await startServer({ port, onQuit: () => process.exit(0) });
+  const { own, other } = await findOrStart({ port, onQuit: () => process.exit(0) });
   if (values.quiet) process.stdout.write('ready\n');
-  else process.stdout.write(`Nymph is at ${server.url}\n`);
+  if (other) {
+    const said = `A Nymph server is running already as process ${other.pid}. It is at ${other.url}`;
+    if (!values.quiet) process.stderr.write(`${said}\n`);
+    process.exit(values.quiet ? 0 : exitCodes['in-use']);
+  }
+  if (!values.quiet) process.stdout.write(`Nymph is at ${own.url}\n`);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void server.close().then(() => process.exit(0)));
+    process.once(signal, () => void own.close().then(() => process.exit(0)));
   }
   process.on('SIGHUP', () => {});
 } catch (thrown) {
   const refusal = asRefusal(thrown);
-  const running = refusal.code === 'in-use' ? await findServer() : undefined;
-  if (running && values.quiet) process.stdout.write('ready\n');
-  process.stderr.write(`${refusal.message}${running ? ` It is at ${running.url}` : ''}\n`);
-  process.exit(running && values.quiet ? 0 : exitCodes[refusal.code]);
+  process.stderr.write(`${refusal.message}\n`);
+  process.exit(exitCodes[refusal.code]);
 }

@@ -1,10 +1,11 @@
 /**
  * The server: one `App` behind two doors, a unix socket for programs of this user and a loopback
- * address for browsers. One server for each home: whoever comes second is told where the first is.
+ * address for browsers. One server for each home (home-lock.ts): whoever comes second is told who
+ * the first is, or waits until it answers (`findOrStart`).
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory, writeFileAtomic } from '../../base/node/files.ts';
@@ -14,6 +15,7 @@ import { nymphPaths, type Paths } from '../../app/node/paths.ts';
 import { probeConfinement, UmlEngine } from '../../engines/uml/node/launch.ts';
 import { SocketChannel } from '../../rpc/node/socket-channel.ts';
 import { Connection } from '../../rpc/server.ts';
+import { connectHome, holderOf, HomeHeld, takeHome } from './home-lock.ts';
 import { openHttpDoor, portOf } from './http.ts';
 
 export interface ServerOptions {
@@ -34,23 +36,42 @@ export interface RunningServer {
 }
 
 const noteFile = 'server.json';
+const answerTimeoutMs = 60_000;
+const lookEveryMs = 50;
 
-/** @throws Refusal `in-use` when a server of this home runs already or the port is taken. */
+/** @throws HomeHeld when this home has a server; Refusal `in-use` when the port is taken. */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const paths = nymphPaths(process.env, options.home);
   await makeDirectory(paths.run);
   refuseForeign(dirname(paths.run));
-  if (await answers(paths.socket)) {
-    throw new Refusal('in-use', 'A Nymph server is running already.');
+  await makeDirectory(paths.data);
+  const lock = takeHome(paths);
+  try {
+    // A server without the lock is an older one, or on a system that has no such locks.
+    if (await answers(paths)) throw new HomeHeld(undefined);
+    return await serve(options, paths, () => lock.release());
+  } catch (thrown) {
+    lock.release();
+    throw thrown;
   }
-  let ending: (() => Promise<void>) | undefined;
+}
+
+async function serve(
+  options: ServerOptions,
+  paths: Paths,
+  release: () => void,
+): Promise<RunningServer> {
+  let ending: (() => void) | undefined;
   const app = await App.open({
     home: options.home,
     version: packageVersion(),
     engines: [new UmlEngine(clock.nowMs)],
     confinement: await probeConfinement(),
     buildKernels: options.buildKernels ?? true,
-    onQuit: () => void ending?.().then(() => options.onQuit?.()),
+    onQuit: () => {
+      ending?.();
+      options.onQuit?.();
+    },
   });
   const token = randomBytes(24).toString('base64url');
   const http = await openHttpDoor(
@@ -66,11 +87,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     if (thrown.code !== 'EADDRINUSE') throw thrown;
     throw new Refusal('in-use', `The port ${options.port} is taken by another program.`);
   });
-  const unix = await openUnixDoor(app, paths);
   const url = `http://127.0.0.1:${portOf(http)}/?token=${token}`;
+  // Before the socket answers: whoever finds us there reads this next.
   await writeFileAtomic(join(paths.run, noteFile), JSON.stringify({ pid: process.pid, url }));
+  const unix = await openUnixDoor(app, paths);
   let closed = false;
-  ending = async () => {
+  ending = () => {
     if (closed) return;
     closed = true;
     http.close();
@@ -78,13 +100,14 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     unix.close();
     rmSync(join(paths.run, noteFile), { force: true });
     rmSync(paths.socket, { force: true });
+    release();
   };
   return {
     url,
     app,
     close: async () => {
       await app.close();
-      await ending();
+      ending();
     },
   };
 }
@@ -96,29 +119,51 @@ function refuseForeign(directory: string): void {
   throw new Refusal('denied', `The folder ${directory} belongs to somebody else; delete it.`);
 }
 
+export interface FoundServer {
+  readonly url: string;
+  readonly pid: number;
+}
+
 /** The running server of this home, if one answers. */
-export async function findServer(home?: string): Promise<{ url: string; pid: number } | undefined> {
+export async function findServer(home?: string): Promise<FoundServer | undefined> {
   const paths = nymphPaths(process.env, home);
-  if (!(await answers(paths.socket))) return undefined;
+  if (!(await answers(paths))) return undefined;
   try {
-    return JSON.parse(readFileSync(join(paths.run, noteFile), 'utf8')) as {
-      url: string;
-      pid: number;
-    };
+    const folder = dirname(holderOf(paths)?.socket ?? paths.socket);
+    return JSON.parse(readFileSync(join(folder, noteFile), 'utf8')) as FoundServer;
   } catch {
     return undefined;
   }
 }
 
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
+/**
+ * The server of this home, whoever it is: of several that start at once one becomes it and the
+ * others wait until it answers. Should it die meanwhile, one of them takes its place.
+ * @throws Refusal `timeout` when another holds the home and does not answer for a minute.
+ */
+export async function findOrStart(
+  options: ServerOptions = {},
+): Promise<{ own: RunningServer; other?: undefined } | { own?: undefined; other: FoundServer }> {
+  const deadlineMs = performance.now() + answerTimeoutMs;
+  for (;;) {
+    const other = await findServer(options.home);
+    if (other) return { other };
+    try {
+      return { own: await startServer(options) };
+    } catch (thrown) {
+      if (!(thrown instanceof HomeHeld)) throw thrown;
+      if (performance.now() > deadlineMs) {
+        throw new Refusal('timeout', `${thrown.message} It does not answer.`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+    }
+  }
+}
+
+async function answers(paths: Paths): Promise<boolean> {
+  const socket = await connectHome(paths);
+  socket?.destroy();
+  return socket !== undefined;
 }
 
 async function openUnixDoor(app: App, paths: Paths): Promise<Server> {

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { nymphPaths } from '../../app/node/paths.ts';
-import { findServer, startServer } from '../headless/server.ts';
+import { findOrStart } from '../headless/server.ts';
 import { findChromium, openChromium } from '../window/chromium.ts';
 import { root } from './builds.ts';
 import type { Printer } from './print.ts';
@@ -57,16 +57,15 @@ async function serve(opening: Opening): Promise<number> {
   const { signal, printer, port } = opening;
   let quit = () => {};
   const ended = new Promise<void>((resolve) => (quit = resolve));
-  const running = await findServer();
-  const own = running ? undefined : await startServer({ port, onQuit: quit });
-  const url = running?.url ?? own!.url;
+  const { own, other } = await findOrStart({ port, onQuit: quit });
+  const url = own ? own.url : other.url;
   signal.addEventListener('abort', quit, { once: true });
   if (signal.aborted) quit();
   const window = opening.display ? openWindow(url, printer) : undefined;
   if (!window) {
     // The address is what a script wants of this program, so it alone goes to stdout.
     process.stdout.write(`${url}\n`);
-    if (running) {
+    if (other) {
       printer.say('A server was running already; this is its address.');
       return 0;
     }

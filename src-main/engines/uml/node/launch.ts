@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
 import { makeDirectory, readTextIfThere } from '../../../base/node/files.ts';
 import { mkfifo, socketpairSeqpacket } from '../../../base/node/posix.ts';
+import { identify } from '../../../base/node/process.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
 import {
   commandLine,
@@ -23,7 +24,7 @@ import {
 } from '../command-line.ts';
 import { bareEnvironment, sandboxArguments } from '../sandbox.ts';
 import { closePipes, fifoNames, openPipes, type Pipes } from './pipe.ts';
-import { childrenOf, findKernel, identify } from './process.ts';
+import { childrenOf, findKernel } from './process.ts';
 import { UmlMachine } from './machine.ts';
 
 const bubblewrap = '/usr/bin/bwrap';

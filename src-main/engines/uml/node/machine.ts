@@ -6,6 +6,7 @@ import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { close, pidfdGetfd, pidfdOpen } from '../../../base/node/posix.ts';
+import { identify, isSameProcess, type ProcessIdentity } from '../../../base/node/process.ts';
 import type {
   BytePipe,
   ExitReport,
@@ -18,15 +19,7 @@ import { Refusal } from '../../../base/refusal.ts';
 import { diskArgument, nicArgument, type DescriptorLayout } from '../command-line.ts';
 import { MconsoleClient } from './mconsole-client.ts';
 import { closePipes, type Pipes } from './pipe.ts';
-import {
-  childrenOf,
-  cpuSeconds,
-  findMemoryFd,
-  identify,
-  isSameProcess,
-  memoryHostBytes,
-  type ProcessIdentity,
-} from './process.ts';
+import { childrenOf, cpuSeconds, findMemoryFd, memoryHostBytes } from './process.ts';
 
 /** How often a machine that is not our child is looked at, should its pipes not tell. */
 const watchMs = 1000;

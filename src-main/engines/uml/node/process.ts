@@ -1,52 +1,12 @@
 /**
- * What the host's /proc says of a running kernel: which process it is, what it uses, whether it
- * still is the same one (a process is its number and its start time together).
+ * What the host's /proc says of a running kernel: which process it is, which are below it, what
+ * they use.
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Clock ticks after boot, field 22 of /proc/PID/stat. */
-  readonly startTicks: number;
-}
-
-interface ProcessStat {
-  readonly parent: number;
-  readonly cpuTicks: number;
-  readonly startTicks: number;
-  readonly state: string;
-}
+import { readStat } from '../../../base/node/process.ts';
 
 /** USER_HZ, which Linux fixes at 100 for user space. */
 const ticksPerSecond = 100;
-
-export function readStat(pid: number): ProcessStat | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
-    return undefined;
-  }
-  // The name may hold spaces and parentheses, so count the fields from its last parenthesis.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return {
-    state: fields[0]!,
-    parent: Number(fields[1]),
-    // Own user and system time, and that of children already waited for.
-    cpuTicks: [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index]), 0),
-    startTicks: Number(fields[19]),
-  };
-}
-
-export function isSameProcess(identity: ProcessIdentity): boolean {
-  const stat = readStat(identity.pid);
-  return stat !== undefined && stat.state !== 'Z' && stat.startTicks === identity.startTicks;
-}
-
-export function identify(pid: number): ProcessIdentity | undefined {
-  const stat = readStat(pid);
-  return stat && stat.state !== 'Z' ? { pid, startTicks: stat.startTicks } : undefined;
-}
 
 function allPids(): number[] {
   return readdirSync('/proc')

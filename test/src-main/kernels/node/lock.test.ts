@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { acquireLock, identify, isAlive } from '../../../../src-main/kernels/node/lock.ts';
+import { identify, isSameProcess } from '../../../../src-main/base/node/process.ts';
+import { acquireLock } from '../../../../src-main/kernels/node/lock.ts';
 
 function place(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'lock-'));
@@ -63,5 +64,5 @@ test('what still works for a dead builder is ended before its lock is taken', as
   const dead = { token: 'x', holder: { pid: process.pid, startTicks: 1 }, group };
   writeFileSync(path, JSON.stringify(dead));
   await (await acquireLock(path, 'Busy.')).release();
-  assert.ok(group !== undefined && !isAlive(group));
+  assert.ok(group !== undefined && !isSameProcess(group));
 });

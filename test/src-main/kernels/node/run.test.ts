@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { programEnvironment, runProgram } from '../../../../src-main/kernels/node/run.ts';
-import { identify } from '../../../../src-main/kernels/node/lock.ts';
+import { identify } from '../../../../src-main/base/node/process.ts';
 
 test('standard output is returned and every line is told', async () => {
   const lines: string[] = [];
