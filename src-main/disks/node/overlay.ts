@@ -15,9 +15,9 @@ import { Refusal } from '../../base/refusal.ts';
 import { hasAt } from '../bytes.ts';
 import {
   cowHeaderBytes, cowLayout, makeCowHeader, parseCowHeader, type CowHeader,
-} from '../cow.ts';
+} from '../../machine/cow.ts';
 import { openFile } from './file-source.ts';
-import { asSpaceRefusal, createFile, realHost, requireSpace, type DiskHost } from './new-file.ts';
+import { createFile, realHost, requireSpace, type DiskHost } from './new-file.ts';
 
 export type OverlayState =
   | 'good'
@@ -48,7 +48,7 @@ export async function createOverlay(
     await file.handle.truncate(layout.fileBytes);
   } catch (thrown) {
     await file.abandon();
-    throw asSpaceRefusal(thrown);
+    throw spaceRefusal(thrown);
   }
   await file.finish(0o600);
   return readOverlay(path);
@@ -101,7 +101,7 @@ export async function repairOverlay(path: string, backingPath?: string): Promise
     await realHost.writeAt(handle, makeCowHeader(wanted), 0);
     await handle.sync();
   } catch (thrown) {
-    throw asSpaceRefusal(thrown);
+    throw spaceRefusal(thrown);
   } finally {
     await handle.close();
   }

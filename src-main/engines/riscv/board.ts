@@ -9,8 +9,8 @@ export const board = {
   uart: 0x1000_0000, // 16550
   virtio: 0x1000_1000, // one page each
   virtioStride: 0x1000,
-  virtioCount: 8,
-  virtioIrq: 1, // and following
+  virtioCount: 24,
+  virtioIrq: 16, // and following
   uartIrq: 10,
   rtcIrq: 11,
   timebaseHz: 10_000_000,

@@ -13,6 +13,8 @@ export interface BlockPort {
 
 export interface ConsolePort {
   write(bytes: Uint8Array): void;
+  /** True while no more should be written: a serial line then is busy, a virtio port loses. */
+  readonly full?: boolean;
   onInput(listener: (bytes: Uint8Array) => void): void;
 }
 

@@ -8,7 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Refusal } from '../../../src-main/base/refusal.ts';
 import { crc32, viewOf } from '../../../src-main/disks/bytes.ts';
 import { unbzip2 } from '../../../src-main/disks/bzip2.ts';
-import { parseCowHeader } from '../../../src-main/disks/cow.ts';
+import { parseCowHeader } from '../../../src-main/machine/cow.ts';
 import { inspect } from '../../../src-main/disks/detect.ts';
 import { openExt4 } from '../../../src-main/disks/ext4.ts';
 import { codecs } from '../../../src-main/disks/node/codecs.ts';

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { cowLayout, makeCowHeader } from '../../../src-main/disks/cow.ts';
+import { cowLayout, makeCowHeader } from '../../../src-main/machine/cow.ts';
 import type { FuzzJob } from './fuzz-worker.ts';
 import { makeSystemTree, mbrDisk, openRoom, type Room } from './inputs.ts';
 

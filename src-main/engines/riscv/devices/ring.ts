@@ -18,6 +18,11 @@ export class Ring {
     return (Atomics.load(this.words, 0) - Atomics.load(this.words, 1)) | 0;
   }
 
+  /** How many more bytes it takes now. */
+  get room(): number {
+    return this.size - this.length;
+  }
+
   put(byte: number): boolean {
     const head = Atomics.load(this.words, 0);
     if (((head - Atomics.load(this.words, 1)) | 0) >= this.size) return false;

@@ -1,8 +1,11 @@
 /**
  * A 16550 UART with FIFOs, as far as Linux's 8250 driver goes. It sends as fast as the output ring
- * takes bytes. Registers are shared words; call with the device lock held.
+ * takes bytes, and is busy while nobody takes them away. Registers are shared words; call with the device lock held.
  */
 import type { Ring } from './ring.ts';
+
+/** A driver that finds the transmitter empty sends a FIFO's worth without looking again. */
+const roomNeeded = 64;
 
 const word = { ier: 0, lcr: 1, mcr: 2, scr: 3, dll: 4, dlm: 5, thri: 6, fcr: 7 } as const;
 
@@ -27,11 +30,15 @@ export class Uart {
   private cause(): number {
     const ier = this.words[word.ier]!;
     if ((ier & 1) !== 0 && this.input.length > 0) return 4;
-    if ((ier & 2) !== 0 && this.words[word.thri] !== 0) return 2;
+    if ((ier & 2) !== 0 && this.words[word.thri] !== 0 && this.ready) return 2;
     return 1;
   }
 
-  /** Also called when input has arrived. */
+  private get ready(): boolean {
+    return this.out.room >= roomNeeded;
+  }
+
+  /** Also called when input has arrived or output was taken away. */
   update(): void {
     this.setLine(this.cause() !== 1);
   }
@@ -61,7 +68,7 @@ export class Uart {
       case 4:
         return w[word.mcr]!;
       case 5:
-        return 0x60 | (this.input.length > 0 ? 1 : 0);
+        return (this.ready ? 0x60 : 0) | (this.input.length > 0 ? 1 : 0);
       case 6:
         return 0xb0;
       case 7:

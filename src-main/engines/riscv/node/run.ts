@@ -14,8 +14,12 @@ import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 
 export interface RunOptions extends MachineOptions, Omit<BootOptions, 'virtio' | 'sv48'> {
   console: ConsolePort;
-  /** Devices in slot order; made once the memory exists. */
-  devices: ((wiring: Wiring) => VirtioDevice)[];
+  /** Devices in slot order, made once the memory exists; null leaves a slot empty. */
+  devices: (((wiring: Wiring) => VirtioDevice) | null)[];
+  /** Called on this thread with the memory's doorbell: rung, the devices are looked after. */
+  onPower?: (power: { memory: WebAssembly.Memory; ring: () => void; stop: () => void }) => void;
+  /** Called each time this thread has woken, before the devices are looked after. */
+  onWake?: () => void;
   sv48?: boolean;
   threshold?: number;
 }
@@ -26,18 +30,19 @@ export interface Ended {
 }
 
 const defaultThreshold = 1000;
+const stopReasons = { poweroff: 1, reset: 2, failure: 3 } as const;
 
 export async function run(options: RunOptions): Promise<Ended> {
   const shared = createShared(options);
   const powerOnNs = process.hrtime.bigint();
   const bus = new Bus(shared.memory, shared.layout, nodeClock(powerOnNs));
-  const devices = options.devices.map((make, slot) =>
-    make({ bus, memory: shared.memory, layout: shared.layout, slot }),
+  const devices = options.devices.flatMap((make, slot) =>
+    make === null ? [] : [make({ bus, memory: shared.memory, layout: shared.layout, slot })],
   );
   prepareBoot(shared, {
     ...options,
     sv48: options.sv48 ?? false,
-    virtio: devices.map((_, slot) => slot),
+    virtio: options.devices.map((_, slot) => slot),
   });
   const ended: Ended = { reason: 'failure', harts: [] };
   const workers: Promise<void>[] = [];
@@ -60,7 +65,12 @@ export async function run(options: RunOptions): Promise<Ended> {
   };
   spawn('time', 0);
   for (let index = 0; index < options.harts; index++) spawn('hart', index);
-  ended.reason = await serve(shared.memory, bus, devices, options.console);
+  options.onPower?.({
+    memory: shared.memory,
+    ring: () => bus.ring(),
+    stop: () => bus.stop(stopReasons.poweroff),
+  });
+  ended.reason = await serve(shared.memory, bus, devices, options);
   await Promise.all(workers);
   return ended;
 }
@@ -70,8 +80,9 @@ async function serve(
   memory: WebAssembly.Memory,
   bus: Bus,
   devices: VirtioDevice[],
-  consolePort: ConsolePort,
+  options: Pick<RunOptions, 'console' | 'onWake'>,
 ): Promise<Ended['reason']> {
+  const consolePort = options.console;
   const words = new Int32Array(memory.buffer, at.machine, 64);
   const pendingInput: number[] = [];
   const feed = () => {
@@ -91,6 +102,7 @@ async function serve(
     const bell = Atomics.load(words, machine.doorbell >> 2);
     drain(bus, consolePort);
     feed();
+    options.onWake?.();
     for (const device of devices) device.service();
     const stop = Atomics.load(words, machine.stop >> 2);
     if (stop !== 0) {
@@ -106,7 +118,7 @@ async function serve(
 const chunk = new Uint8Array(4096);
 
 function drain(bus: Bus, consolePort: ConsolePort): void {
-  for (;;) {
+  while (consolePort.full !== true) {
     let count = 0;
     while (count < chunk.length) {
       const byte = bus.consoleOutRing.take();
@@ -115,6 +127,10 @@ function drain(bus: Bus, consolePort: ConsolePort): void {
     }
     if (count === 0) return;
     consolePort.write(chunk.slice(0, count));
+    // The line may have been busy for want of room.
+    bus.lock();
+    bus.uart.update();
+    bus.unlock();
   }
 }
 

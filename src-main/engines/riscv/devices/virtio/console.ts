@@ -32,7 +32,8 @@ export class VirtioConsole extends VirtioDevice {
     const queue = this.queues[1]!;
     let wanted = false;
     for (let chain = queue.take(); chain !== null; chain = queue.take()) {
-      this.port.write(gather(chain.readable, chunkBytesMax));
+      // The driver waits for each request with its processor held, so what finds no room is lost.
+      if (this.port.full !== true) this.port.write(gather(chain.readable, chunkBytesMax));
       wanted = queue.give(chain, 0) || wanted;
     }
     if (wanted) this.interrupt();

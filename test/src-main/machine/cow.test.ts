@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   cowHeaderBytes, cowLayout, makeCowHeader, parseCowHeader,
-} from '../../../src-main/disks/cow.ts';
+} from '../../../src-main/machine/cow.ts';
 
 const header = {
   backingPath: '/images/a.raw', backingSeconds: 0x65432100, backingBytes: 0x40000200,

@@ -5,9 +5,11 @@
  *
  * The kernel refuses an overlay when size or whole-second mtime of the image beneath differ from
  * the header, so both are part of it. (arch/um/drivers/cow_user.c; all numbers big-endian)
+ *
+ * It stands in this room because both sides need it: disks make overlays, engines without a
+ * driver of their own for them read and write them.
  */
 import { Refusal } from '../base/refusal.ts';
-import { textOf, u64, viewOf } from './bytes.ts';
 
 export const cowHeaderBytes = 4128;
 export const cowPathBytesMax = 4095; // with its closing NUL 4096
@@ -59,7 +61,7 @@ export function makeCowHeader(header: CowHeader): Uint8Array {
     throw new Refusal('unsupported', 'The image has a date before 1970 or after 2106.');
   }
   const bytes = new Uint8Array(cowHeaderBytes);
-  const view = viewOf(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   view.setUint32(0, magic);
   view.setUint32(4, 3);
   view.setUint32(8, backingSeconds);
@@ -76,7 +78,7 @@ export function parseCowHeader(bytes: Uint8Array): CowHeader {
   const damaged = (how: string): Refusal =>
     new Refusal('bad-input', `The overlay is damaged: ${how}.`);
   if (bytes.length < cowHeaderBytes) throw damaged('its header is cut off');
-  const view = viewOf(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0) !== magic) throw damaged('it does not begin with its mark');
   const version = view.getUint32(4);
   if (version !== 3 || view.getUint32(28) !== 0 || bytes[32] === 0) {
@@ -87,9 +89,10 @@ export function parseCowHeader(bytes: Uint8Array): CowHeader {
   }
   const path = bytes.subarray(32, cowHeaderBytes);
   if (!path.includes(0)) throw damaged('the path in it has no end');
-  const backingPath = textOf(path);
+  const backingPath = new TextDecoder().decode(path.subarray(0, path.indexOf(0)));
   if (!backingPath.startsWith('/')) throw damaged('the path in it is not absolute');
-  const backingBytes = u64(view, 12, false);
+  const backingBytes = Number(view.getBigUint64(12));
   if (backingBytes < sectorBytes) throw damaged('the image beneath has no size');
+  if (!Number.isSafeInteger(backingBytes)) throw damaged('no file can be as long as it says');
   return { backingPath, backingSeconds: view.getUint32(8), backingBytes };
 }
