@@ -7,7 +7,7 @@
  * with everything below them, as a share of one core.
  */
 import { readFileSync } from 'node:fs';
-import { childrenOf, cpuSeconds } from '../../src-main/engines/uml/node/process.ts';
+import { childrenOf, cpuSeconds } from '../../src-main/machine/node/processes.ts';
 import { machineCount, makeMany, startMany } from './launch-many.ts';
 import { once, type Row, type RunOptions } from './measure.ts';
 import { openWorld } from './world.ts';

@@ -20,7 +20,7 @@ const one = (path: string, text: string) => [source(path, text)];
 
 suite('rooms', () => {
   test('a path lies in its longest room', () => {
-    assert.equal(mainRoom('src-main/engines/uml/node/process.ts'), 'engines/uml');
+    assert.equal(mainRoom('src-main/engines/uml/node/machine.ts'), 'engines/uml');
     assert.equal(mainRoom('src-main/shells/security.ts'), 'shells');
     assert.equal(mainRoom('src-main/shells/cli/main.ts'), 'shells/cli');
     assert.equal(mainRoom('test/run.ts'), undefined);

@@ -54,7 +54,8 @@ export class Planner {
     spec: MachineSpec,
   ): Promise<{ plan: LaunchPlan; kernel: KernelChoice }> {
     this.refuseMemory(name, spec);
-    const { kernel, cpus, seccomp, choice } = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
+    const chosen = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
+    const { kernel, cpus, seccomp, choice } = chosen;
     if (!existsSync(kernel.path)) {
       throw new Refusal('not-found', `The kernel “${kernel.id}” is gone; choose another one.`);
     }

@@ -1,33 +1,13 @@
 /**
- * What a User Mode Linux kernel is told on its command line, and which inherited descriptors it
- * gets: pure functions of the plan, so that the exact line can be shown and tested.
- *
- * Descriptors, from 3 on: for each console an input and an output, then the agent's two, then for
- * each network slot the near end (the kernel's) and the far end (ours, which the process keeps
- * alive for us: a new server takes it back out of the process, see `node/launch.ts`).
+ * What a User Mode Linux kernel is told on its command line: pure functions of the plan and of the
+ * descriptors it inherits, so that the exact line can be shown and tested.
  */
 import type { LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
+import type { DescriptorLayout } from '../../machine/descriptors.ts';
 import { assert } from '../../base/assert.ts';
 
-export const nicSlots = 4;
 /** The serial line that the agent holds: /dev/ttyS7 in the guest. */
 const agentSerial = 7;
-
-export type DescriptorLayout = {
-  readonly consoles: readonly { input: number; output: number }[];
-  readonly agent: { input: number; output: number };
-  readonly nics: readonly { near: number; far: number }[];
-  readonly count: number;
-};
-
-export function layoutDescriptors(consoleCount: number): DescriptorLayout {
-  let next = 3;
-  const pair = () => ({ input: next++, output: next++ });
-  const consoles = Array.from({ length: consoleCount }, pair);
-  const agent = pair();
-  const nics = Array.from({ length: nicSlots }, () => ({ near: next++, far: next++ }));
-  return { consoles, agent, nics, count: next };
-}
 
 /** `vec0:…`: MTU 1500, deep queues and vector calls, over one end of a socket pair. */
 export function nicArgument(slot: number, near: number, mac: string): string {

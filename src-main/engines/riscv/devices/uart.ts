@@ -1,6 +1,7 @@
 /**
  * A 16550 UART with FIFOs, as far as Linux's 8250 driver goes. It sends as fast as the output ring
- * takes bytes, and is busy while nobody takes them away. Registers are shared words; call with the device lock held.
+ * takes bytes, and is busy while nobody takes them away. Registers are shared words; call with the
+ * device lock held.
  */
 import type { Ring } from './ring.ts';
 

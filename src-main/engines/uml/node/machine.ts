@@ -5,7 +5,6 @@
 import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
-import { close, pidfdGetfd, pidfdOpen } from '../../../base/node/posix.ts';
 import { identify, isSameProcess, type ProcessIdentity } from '../../../base/node/process.ts';
 import type {
   BytePipe,
@@ -16,13 +15,13 @@ import type {
   RunningMachine,
 } from '../../../machine/engine.ts';
 import { Refusal } from '../../../base/refusal.ts';
-import { diskArgument, nicArgument, type DescriptorLayout } from '../command-line.ts';
+import type { DescriptorLayout } from '../../../machine/descriptors.ts';
+import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/child.ts';
+import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
+import { cpuSeconds, descendants, tryKill } from '../../../machine/node/processes.ts';
+import { diskArgument, nicArgument } from '../command-line.ts';
 import { MconsoleClient } from './mconsole-client.ts';
-import { closePipes, type Pipes } from './pipe.ts';
-import { childrenOf, cpuSeconds, findMemoryFd, memoryHostBytes } from './process.ts';
-
-/** How often a machine that is not our child is looked at, should its pipes not tell. */
-const watchMs = 1000;
+import { findMemoryFd, memoryHostBytes } from './memory-file.ts';
 
 type Parts = {
   plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
@@ -46,7 +45,7 @@ export class UmlMachine implements RunningMachine {
   private readonly identity: ProcessIdentity;
   private readonly mconsole: MconsoleClient;
   private memoryFd?: number;
-  private watch?: NodeJS.Timeout;
+  private readonly stopWatching: () => void = () => {};
 
   constructor(parts: Parts) {
     this.parts = parts;
@@ -58,29 +57,19 @@ export class UmlMachine implements RunningMachine {
     this.agentPipe = parts.pipes.agent;
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
     this.mconsole = new MconsoleClient(parts.plan.runDirectory);
-    this.exited = parts.child ? childExit(parts.child) : this.strangerExit();
+    if (parts.child) this.exited = childExit(parts.child);
+    else {
+      const { exited, close } = strangerExit(this.identity, parts.pipes);
+      this.exited = exited;
+      this.stopWatching = close;
+    }
     void this.exited.then(() => this.release());
     // Ours only to watch: the server may end while the machine goes on.
     parts.child?.unref();
   }
 
   networkEnd(slot: number): number | undefined {
-    const known = this.parts.ends.get(slot);
-    if (known !== undefined) return known;
-    const nic = this.parts.layout.nics[slot];
-    if (!nic) return undefined;
-    let pidfd: number | undefined;
-    try {
-      pidfd = pidfdOpen(this.pid);
-      const fd = pidfdGetfd(pidfd, nic.far);
-      this.parts.ends.set(slot, fd);
-      return fd;
-    } catch {
-      // Not allowed to look into it (Yama, no compartment): its network rests until it restarts.
-      return undefined;
-    } finally {
-      if (pidfd !== undefined) close(pidfd);
-    }
+    return takeNetworkEnd(this.pid, this.parts.layout, this.parts.ends, slot);
   }
 
   async plugNic(slot: number, mac: string): Promise<void> {
@@ -149,55 +138,10 @@ export class UmlMachine implements RunningMachine {
   }
 
   release(): void {
-    clearInterval(this.watch);
+    this.stopWatching();
     closePipes(this.parts.pipes);
     for (const fd of this.parts.ends.values()) closeSync(fd);
     this.parts.ends.clear();
     this.mconsole.close();
-  }
-
-  private strangerExit(): Promise<ExitReport> {
-    return new Promise((resolve) => {
-      const check = () => {
-        if (isSameProcess(this.identity)) return;
-        clearInterval(this.watch);
-        resolve({});
-      };
-      this.watch = setInterval(check, watchMs).unref();
-      for (const pipe of this.parts.pipes.consoles) pipe.onEnd = () => setTimeout(check, 20);
-    });
-  }
-}
-
-function childExit(child: ChildProcess): Promise<ExitReport> {
-  return new Promise((resolve) => {
-    child.once('exit', (code, signal) => {
-      // bubblewrap tells of a signal the way a shell does.
-      if (code !== null && code > 128) resolve({ code, signal: signalName(code - 128) });
-      else resolve({ ...(code === null ? {} : { code }), ...(signal ? { signal } : {}) });
-    });
-  });
-}
-
-function signalName(number: number): string {
-  return (
-    { 6: 'SIGABRT', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM', 7: 'SIGBUS' }[number] ??
-    `signal ${number}`
-  );
-}
-
-function descendants(pid: number): number[] {
-  const found = childrenOf(pid);
-  for (let index = 0; index < found.length && index < 4096; index++) {
-    found.push(...childrenOf(found[index]!));
-  }
-  return found;
-}
-
-function tryKill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // Gone already.
   }
 }

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import {
   commandLine,
   diskArgument,
-  layoutDescriptors,
   nicArgument,
   rootDevice,
 } from '../../../../src-main/engines/uml/command-line.ts';
+import { layoutDescriptors } from '../../../../src-main/machine/descriptors.ts';
 import { planOf } from './plan.ts';
 
 suite('the descriptors', () => {

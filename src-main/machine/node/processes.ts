@@ -1,9 +1,9 @@
 /**
- * What the host's /proc says of a running kernel: which process it is, which are below it, what
- * they use.
+ * What the host's /proc says of the processes of machines: which one it is, which are below it,
+ * what they use.
  */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { readStat } from '../../../base/node/process.ts';
+import { readdirSync, readFileSync } from 'node:fs';
+import { readStat } from '../../base/node/process.ts';
 
 /** USER_HZ, which Linux fixes at 100 for user space. */
 const ticksPerSecond = 100;
@@ -28,9 +28,9 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
-/** The kernel process of a run directory: the topmost one that names it and is no bubblewrap. */
-export function findKernel(runDirectory: string): number | undefined {
-  const needle = `\0uml_dir=${runDirectory}/\0`;
+/** The process that was given this very argument: the topmost one that is no bubblewrap. */
+export function findByArgument(argument: string): number | undefined {
+  const needle = `\0${argument}\0`;
   const named = allPids().filter((pid) => {
     try {
       const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
@@ -42,7 +42,7 @@ export function findKernel(runDirectory: string): number | undefined {
   return named.find((pid) => !named.includes(readStat(pid)?.parent ?? 0));
 }
 
-/** Processor seconds of the kernel and of the host processes that carry its guest's programs. */
+/** Processor seconds of a process and of all that are below it. */
 export function cpuSeconds(pid: number): number {
   let ticks = 0;
   const queue = [pid];
@@ -55,24 +55,18 @@ export function cpuSeconds(pid: number): number {
   return ticks / ticksPerSecond;
 }
 
-/** The descriptor of the file that is the guest's memory, unlinked when it was made. */
-export function findMemoryFd(pid: number): number | undefined {
-  try {
-    for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-      const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-      if (/\/(vm_file-\w+|#\d+) \(deleted\)$/.test(target)) return Number(fd);
-    }
-  } catch {
-    // Gone, or not ours to look into.
+export function descendants(pid: number): number[] {
+  const found = childrenOf(pid);
+  for (let index = 0; index < found.length && index < 4096; index++) {
+    found.push(...childrenOf(found[index]!));
   }
-  return undefined;
+  return found;
 }
 
-/** What the host really holds for the guest's memory: the blocks of that file, in bytes. */
-export function memoryHostBytes(pid: number, memoryFd: number): number {
+export function tryKill(pid: number): void {
   try {
-    return statSync(`/proc/${pid}/fd/${memoryFd}`).blocks * 512;
+    process.kill(pid, 'SIGKILL');
   } catch {
-    return 0;
+    // Gone already.
   }
 }

@@ -9,8 +9,8 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import type { BytePipe } from '../../../machine/engine.ts';
-import type { DescriptorLayout } from '../command-line.ts';
+import type { BytePipe } from '../engine.ts';
+import type { DescriptorLayout } from '../descriptors.ts';
 
 /** Input that the guest has not read yet, beyond which more is thrown away, as a tty does. */
 const pendingInputBytesMax = 1 << 20;
