@@ -8,7 +8,6 @@ import '@fontsource-variable/inter/opsz.css';
 import '@fontsource-variable/jetbrains-mono/index.css';
 import './ui/tokens.css';
 import './ui/base.css';
-import './ui/table.css';
 import App from './App.svelte';
 import { Nymph } from './state/nymph.ts';
 
