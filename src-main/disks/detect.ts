@@ -12,7 +12,7 @@ import type { Codecs } from './codec.ts';
 import { openExt4, type Ext4 } from './ext4.ts';
 import { filesystemOf, filesystemSentence, recognise } from './magic.ts';
 import { readPartitions, type Partition } from './partitions.ts';
-import { openQcow2 } from './qcow2.ts';
+import { backingRefusal, openQcow2, readQcow2Header, type BackingName } from './qcow2.ts';
 import { SliceSource, type ByteSource } from './source.ts';
 import { identifySystem, type SystemFacts } from './system.ts';
 import { scanTar, type TarScan } from './tar.ts';
@@ -52,11 +52,15 @@ export interface ImageReport {
   partitionTable: 'none' | 'mbr' | 'gpt';
   partitions: ReportedPartition[];
   root?: ReportedRoot;
+  /** The files this one builds on, as they are named in it; read only where they were lent. */
+  backing?: string[];
   verdict: Verdict;
 }
 
 export interface InspectOptions {
   codecs: Codecs;
+  /** Opens the file that a qcow2 image builds on, which its owner has agreed to. */
+  lend?: (backing: BackingName) => Promise<ByteSource>;
   /** Wrappers already taken off, outermost first. */
   layers?: string[];
   storedBytes?: number;
@@ -70,6 +74,8 @@ export interface Inspection {
   disk: ByteSource;
   /** For a tar: what the scan found. */
   tar?: TarScan;
+  /** Why `disk` must not be used: it is a part only. */
+  incomplete?: Refusal;
 }
 
 const filesystemHeadBytes = 0x11000;
@@ -83,7 +89,11 @@ export async function inspect(source: ByteSource, options: InspectOptions): Prom
   let found = await recognise(disk);
   if (found.kind === 'qcow2') {
     layers.push('qcow2');
-    disk = await openQcow2(source, options.codecs);
+    const { backing, virtualBytes } = await readQcow2Header(source);
+    if (backing && !options.lend) {
+      return reportPart(source, backing, { layers, storedBytes, virtualBytes });
+    }
+    disk = await openQcow2(source, options.codecs, options.lend);
     if (disk.size === 0) throw new Refusal('bad-input', 'The disk inside this image is empty.');
     // What lies inside a container is a disk, whatever its first bytes may look like.
     found = { kind: 'partitioned' };
@@ -104,6 +114,23 @@ export async function inspect(source: ByteSource, options: InspectOptions): Prom
     }
   }
   return { report: await reportDisk(disk, layers, storedBytes), disk };
+}
+
+/** An image that builds on a file which nobody has agreed to open. */
+function reportPart(
+  disk: ByteSource, backing: BackingName,
+  facts: Pick<ImageReport, 'layers' | 'storedBytes' | 'virtualBytes'>,
+): Inspection {
+  const incomplete = backingRefusal(backing);
+  const report: ImageReport = {
+    ...facts,
+    kind: 'disk',
+    partitionTable: 'none',
+    partitions: [],
+    backing: [backing.name],
+    verdict: { native: false, portable: false, sentence: incomplete.message },
+  };
+  return { report, disk, incomplete };
 }
 
 async function inspectTar(

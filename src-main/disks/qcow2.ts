@@ -4,8 +4,9 @@
  *
  * Handled: cluster sizes 512 bytes to 2 MiB, compressed clusters (deflate, zstd), zero clusters,
  * extended L2 entries with subclusters, a dirty (not closed) image; internal snapshots are left
- * aside, the active state is read. Refused with a sentence: encryption, an external data file, a
- * backing file, the corrupt mark, feature bits we do not know.
+ * aside, the active state is read. Refused with a sentence: encryption, an external data file, the
+ * corrupt mark, feature bits we do not know. A backing file is named in the header and never
+ * opened here: the caller lends it as a source, or `openQcow2` refuses.
  *
  * Must hold: tables are checked against the file before use, and at most 32 MiB of tables and a
  * few decoded clusters are kept, whatever the header claims. (qemu docs/interop/qcow2.txt)
@@ -21,6 +22,14 @@ const tableBytesMax = 32 * 2 ** 20; // also QEMU's own limit for the L1 table
 const l2CacheBytes = 16 * 2 ** 20;
 const offsetMask = 0x00fffffffffffe00n;
 const compressedFlag = 1n << 62n;
+const extensionBytesMax = 64 * 1024;
+
+/** The file that an image builds on, as its header names it: a hostile string. */
+export interface BackingName {
+  name: string;
+  /** As the image says, such as raw or qcow2; undefined when it does not. */
+  format?: string;
+}
 
 export interface Qcow2Header {
   version: 2 | 3;
@@ -32,6 +41,7 @@ export interface Qcow2Header {
   compression: 'deflate' | 'zstd';
   dirty: boolean;
   snapshots: number;
+  backing?: BackingName;
 }
 
 /** Reads and judges the header; throws the refusal that the image deserves. */
@@ -49,7 +59,6 @@ export async function readQcow2Header(source: ByteSource): Promise<Qcow2Header> 
     throw new Refusal('unsupported', `This qcow2 image has version ${version}; 2 and 3 are known.`);
   }
   if (version === 3 && head.length < 104) throw damaged('its header is cut off');
-  await refuseBacking(source, view);
   if (view.getUint32(32) !== 0) {
     throw new Refusal('unsupported', 'This qcow2 image is encrypted. Decrypt it with ' +
       '"qemu-img convert" and import the result.');
@@ -70,9 +79,11 @@ export async function readQcow2Header(source: ByteSource): Promise<Qcow2Header> 
   if (l1Entries < needed) throw damaged('its first table is too short for the disk');
   if (l1Entries * 8 > tableBytesMax) throw damaged('its first table is impossibly long');
   if (l1Position > source.size - needed * 8) throw damaged('its first table lies behind its end');
+  const backing = await readBacking(source, view, 2 ** clusterBits);
   return {
     version, virtualBytes, clusterBits, l1Position, l1Entries: needed, ...features,
     snapshots: view.getUint32(60),
+    ...(backing ? { backing } : {}),
   };
 }
 
@@ -80,17 +91,39 @@ function damaged(how: string): Refusal {
   return new Refusal('bad-input', `This qcow2 image is damaged: ${how}.`);
 }
 
-async function refuseBacking(source: ByteSource, view: DataView): Promise<void> {
+async function readBacking(
+  source: ByteSource, view: DataView, clusterBytes: number,
+): Promise<BackingName | undefined> {
   const position = view.getBigUint64(8);
   const length = view.getUint32(16);
-  if (position === 0n) return;
-  let name = '';
-  if (length > 0 && length <= 1023 && position + BigInt(length) <= BigInt(source.size)) {
-    const bytes = await source.read(Number(position), length);
-    name = ` ("${printable(textOf(bytes))}")`;
+  if (position === 0n) return undefined;
+  const inside = length > 0 && length <= 1023 && position + BigInt(length) <= BigInt(source.size);
+  if (!inside) throw damaged('the name of the file that it builds on is cut off');
+  const name = textOf(await source.read(Number(position), length));
+  const start = view.getUint32(4) === 2 ? 72 : view.getUint32(100);
+  const most = Math.min(source.size, clusterBytes, extensionBytesMax);
+  const format = formatIn(await source.read(0, most), start);
+  return { name, ...(format === undefined ? {} : { format }) };
+}
+
+/** Header extensions: type and length, then the data, each padded to eight bytes. */
+function formatIn(head: Uint8Array, start: number): string | undefined {
+  const view = viewOf(head);
+  for (let at = start; at + 8 <= head.length;) {
+    const type = view.getUint32(at);
+    const length = view.getUint32(at + 4);
+    if (type === 0 || length > head.length - at - 8) return undefined;
+    if (type === 0xe2792aca) return textOf(head.subarray(at + 8, at + 8 + Math.min(length, 32)));
+    at += 8 + Math.ceil(length / 8) * 8;
   }
-  throw new Refusal('unsupported', `This qcow2 image holds only the changes to another file` +
-    `${name} and is not complete by itself. Merge them with "qemu-img convert -O qcow2" first.`);
+  return undefined;
+}
+
+/** What is said of an image that needs another file and was not lent it. */
+export function backingRefusal({ name }: BackingName): Refusal {
+  return new Refusal('unsupported', 'This qcow2 image holds only the changes to another file ' +
+    `("${printable(name)}") and is not complete by itself. Merge them with ` +
+    '"qemu-img convert -O qcow2", or agree that the other file is read too.');
 }
 
 function readFeatures(
@@ -126,12 +159,19 @@ function readFeatures(
   };
 }
 
-export async function openQcow2(source: ByteSource, codecs: Codecs): Promise<Qcow2> {
-  return new Qcow2(source, codecs, await readQcow2Header(source));
+/** `lend` opens the backing file, where there is one; without it such an image is refused. */
+export async function openQcow2(
+  source: ByteSource, codecs: Codecs, lend?: (backing: BackingName) => Promise<ByteSource>,
+): Promise<Qcow2> {
+  const header = await readQcow2Header(source);
+  if (header.backing && !lend) throw backingRefusal(header.backing);
+  const backing = header.backing && (await lend!(header.backing));
+  return new Qcow2(source, codecs, header, backing);
 }
 
 type Place =
   | { kind: 'zero' }
+  | { kind: 'beneath' } // not here: in the backing file, or zeros where there is none
   | { kind: 'data'; position: number }
   | { kind: 'packed'; position: number; length: number };
 
@@ -144,12 +184,14 @@ export class Qcow2 implements SparseSource {
   readonly #clusterBytes: number;
   readonly #l2Entries: number;
   readonly #subBytes: number;
+  readonly #backing: ByteSource | undefined;
   #l1: Uint8Array | undefined;
   readonly #l2 = new Map<number, DataView>();
   readonly #unpacked = new Map<number, Uint8Array>();
 
-  constructor(source: ByteSource, codecs: Codecs, header: Qcow2Header) {
+  constructor(source: ByteSource, codecs: Codecs, header: Qcow2Header, backing?: ByteSource) {
     this.#source = source;
+    this.#backing = backing;
     this.#codecs = codecs;
     this.header = header;
     this.size = header.virtualBytes;
@@ -167,13 +209,16 @@ export class Qcow2 implements SparseSource {
       const inside = at % this.#subBytes;
       let part = Math.min(length - done, this.#subBytes - inside);
       const table = await this.#l2Of(at);
-      const place: Place = table ? this.#place(table, at) : { kind: 'zero' };
+      const place: Place = table ? this.#place(table, at) : { kind: 'beneath' };
       if (table && place.kind === 'data') {
         part = this.#together(table, at, place.position + inside, part, length - done);
         out.set(await this.#raw(place.position + inside, part), done);
       } else if (place.kind === 'packed') {
         const from = at % this.#clusterBytes;
         out.set((await this.#unpack(place)).subarray(from, from + part), done);
+      } else if (place.kind === 'beneath' && this.#backing && at < this.#backing.size) {
+        const here = Math.min(part, this.#backing.size - at); // behind its end are zeros
+        out.set(await this.#backing.read(at, here), done);
       }
       done += part;
     }
@@ -201,9 +246,10 @@ export class Qcow2 implements SparseSource {
     // One run looks at no more than one L2 table, so that its work stays bounded.
     const end = Math.min(this.size, (Math.floor(position / l2Covers) + 1) * l2Covers);
     const table = await this.#l2Of(position);
-    if (!table) return { length: end - position, zero: true };
+    if (!table) return { length: end - position, zero: !this.#backing };
     while (at < end) {
-      const isZero = this.#place(table, at).kind === 'zero';
+      const { kind } = this.#place(table, at);
+      const isZero = kind === 'zero' || (kind === 'beneath' && !this.#backing);
       if (zero === undefined) zero = isZero;
       else if (zero !== isZero) break;
       at = Math.min(end, at - (at % this.#subBytes) + this.#subBytes);
@@ -235,10 +281,12 @@ export class Qcow2 implements SparseSource {
       const allocated = (bitmap >> BigInt(sub)) & 1n;
       const zero = (bitmap >> BigInt(32 + sub)) & 1n;
       if (allocated && zero) throw damaged('a subcluster is both data and zeros');
-      if (!allocated) return { kind: 'zero' };
+      if (!allocated) return { kind: zero ? 'zero' : 'beneath' };
       if (host === 0) throw damaged('a subcluster has data but no place');
-    } else if (host === 0 || (this.header.version === 3 && entry & 1n)) {
+    } else if (this.header.version === 3 && entry & 1n) {
       return { kind: 'zero' };
+    } else if (host === 0) {
+      return { kind: 'beneath' };
     }
     return { kind: 'data', position: host + sub * this.#subBytes };
   }

@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, open, readdir, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncDirectory } from '../../base/node/files.ts';
+import { spaceRefusal, syncDirectory } from '../../base/node/files.ts';
 import { Refusal } from '../../base/refusal.ts';
 import { humanBytes, printable } from '../bytes.ts';
 
@@ -46,18 +46,6 @@ export async function requireSpace(
     `and ${humanBytes(Math.max(0, free - reserveBytes))} are free.`);
 }
 
-/** A full disk or quota as a refusal; everything else as it came. */
-export function asSpaceRefusal(thrown: unknown): unknown {
-  const code = (thrown as NodeJS.ErrnoException | undefined)?.code;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new Refusal('no-space', 'The disk became full; nothing was kept.');
-  }
-  if (code === 'EFBIG') {
-    return new Refusal('no-space', 'The file would be larger than this file system allows.');
-  }
-  return thrown;
-}
-
 export class NewFile {
   readonly path: string;
   readonly temporaryPath: string;
@@ -78,7 +66,7 @@ export class NewFile {
       await nameExclusively(this.temporaryPath, path);
     } catch (thrown) {
       await this.abandon();
-      throw asSpaceRefusal(thrown);
+      throw spaceRefusal(thrown);
     }
     this.#settled = true;
     await this.handle.close();
@@ -108,7 +96,7 @@ export async function createFile(path: string): Promise<NewFile> {
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
       throw new Refusal('denied', 'The folder for the file may not be written.');
     }
-    throw asSpaceRefusal(thrown);
+    throw spaceRefusal(thrown);
   }
 }
 

@@ -11,6 +11,7 @@
  */
 import { open, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
+import { spaceRefusal } from '../../base/node/files.ts';
 import { Refusal } from '../../base/refusal.ts';
 import { hasAt } from '../bytes.ts';
 import {

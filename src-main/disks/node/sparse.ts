@@ -10,12 +10,13 @@
 import { constants } from 'node:fs';
 import { copyFile, open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { spaceRefusal } from '../../base/node/files.ts';
 import { Refusal } from '../../base/refusal.ts';
 import { diskBytesMax } from '../qcow2.ts';
 import { isSparse, type ByteSource } from '../source.ts';
 import { openFile } from './file-source.ts';
 import {
-  asSpaceRefusal, createFile, NewFile, realHost, refuseExisting, requireSpace, reserveBytes,
+  createFile, NewFile, realHost, refuseExisting, requireSpace, reserveBytes,
   temporaryName, type DiskHost,
 } from './new-file.ts';
 
@@ -140,7 +141,7 @@ export async function copySource(
     }
     await writer.end();
   } catch (thrown) {
-    throw asSpaceRefusal(thrown);
+    throw spaceRefusal(thrown);
   }
 }
 
@@ -196,7 +197,7 @@ export async function createBlankDisk(path: string, bytes: number): Promise<void
     await file.handle.truncate(Math.ceil(bytes / 512) * 512);
   } catch (thrown) {
     await file.abandon();
-    throw asSpaceRefusal(thrown);
+    throw spaceRefusal(thrown);
   }
   await file.finish(0o600);
 }
