@@ -21,8 +21,12 @@ import {
 } from './wire.ts';
 
 export interface ByteStream<R> {
-  /** Queued until the other side has granted credit. */
-  write(bytes: Uint8Array): void;
+  /**
+   * Queued until the other side has granted credit; settles when all of it is on its way, or will
+   * never be. Whoever has more to write waits for that.
+   * @throws Refusal `no-space` when `waitingBytesMax` would be passed, and then takes nothing.
+   */
+  write(bytes: Uint8Array): Promise<void>;
   /** No more will be written; bytes may still arrive. */
   end(): void;
   /** Close it from our side; `result` rejects with `cancelled`. */
@@ -34,6 +38,9 @@ export interface ByteStream<R> {
 /** Takes the bytes of a stream; a returned promise holds the sender back until it resolves. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
+/** What one stream keeps for a sender that does not wait. */
+export const waitingBytesMax = 4 << 20;
+
 type Pending = {
   resolve: (value: unknown) => void;
   reject: (refusal: Refusal) => void;
@@ -43,8 +50,10 @@ type Pending = {
 type StreamState = {
   sink: ByteSink;
   creditBytes: number;
-  queue: Uint8Array[];
+  queue: { bytes: Uint8Array; gone: () => void }[];
+  queuedBytes: number;
   ending: boolean;
+  ended: boolean;
   /** Sinks run one after another, so that a slow one really holds the sender back. */
   tail: Promise<void>;
   /** Its sink has thrown. */
@@ -83,7 +92,9 @@ export class Client {
       sink,
       creditBytes: 0,
       queue: [],
+      queuedBytes: 0,
       ending: false,
+      ended: false,
       tail: Promise.resolve(),
       broken: false,
       refuse: () => {},
@@ -95,9 +106,15 @@ export class Client {
     return {
       result,
       write: (bytes) => {
-        if (stream.ending || !this.pending.has(id)) return;
-        stream.queue.push(bytes);
-        this.pump(id, stream);
+        if (stream.ending || !this.pending.has(id)) return Promise.resolve();
+        if (stream.queuedBytes + bytes.length > waitingBytesMax) {
+          throw new Refusal('no-space', 'More is written than the other side takes.');
+        }
+        return new Promise<void>((gone) => {
+          stream.queue.push({ bytes, gone });
+          stream.queuedBytes += bytes.length;
+          this.pump(id, stream);
+        });
       },
       end: () => {
         stream.ending = true;
@@ -166,6 +183,7 @@ export class Client {
     const waiting = this.pending.get(id);
     if (!waiting) return;
     this.pending.delete(id);
+    this.forget(waiting.stream);
     if (waiting.stream) void waiting.stream.tail.then(() => how(waiting));
     else how(waiting);
   }
@@ -184,30 +202,45 @@ export class Client {
       stream.broken = true;
       const waiting = this.pending.get(id);
       this.pending.delete(id);
+      this.forget(stream);
       if (waiting) this.send({ cancel: id });
       stream.refuse(asRefusal(thrown));
     });
   }
 
   private pump(id: number, stream: StreamState): void {
-    while (stream.queue.length > 0 && stream.creditBytes > 0) {
-      const first = stream.queue[0]!;
-      const length = Math.min(first.length, stream.creditBytes, chunkBytesMax);
-      this.channel.send(packBytes(id, first.subarray(0, length)));
+    for (;;) {
+      const first = stream.queue[0];
+      if (!first || (first.bytes.length > 0 && stream.creditBytes === 0)) break;
+      const length = Math.min(first.bytes.length, stream.creditBytes, chunkBytesMax);
+      if (length > 0) this.channel.send(packBytes(id, first.bytes.subarray(0, length)));
       stream.creditBytes -= length;
-      if (length === first.length) stream.queue.shift();
-      else stream.queue[0] = first.subarray(length);
+      stream.queuedBytes -= length;
+      first.bytes = first.bytes.subarray(length);
+      if (first.bytes.length > 0) continue;
+      stream.queue.shift();
+      first.gone();
     }
-    if (stream.ending && stream.queue.length === 0) {
+    if (stream.ending && !stream.ended && stream.queue.length === 0) {
+      stream.ended = true;
       this.send({ end: id });
-      stream.ending = false;
     }
+  }
+
+  /** Nobody takes what still waits; whoever waits for that goes on. */
+  private forget(stream: StreamState | undefined): void {
+    if (!stream) return;
+    stream.queuedBytes = 0;
+    for (const { gone } of stream.queue.splice(0)) gone();
   }
 
   private fail(reason: Refusal): void {
     if (this.closed) return;
     this.closed = reason;
-    for (const waiting of this.pending.values()) waiting.reject(reason);
+    for (const waiting of this.pending.values()) {
+      this.forget(waiting.stream);
+      waiting.reject(reason);
+    }
     this.pending.clear();
     this.onClose(reason);
   }
@@ -217,5 +250,5 @@ export class Client {
 export const initialCreditBytes = creditBytes;
 
 function deadStream<R>(reason: Refusal): ByteStream<R> {
-  return { write() {}, end() {}, cancel() {}, result: Promise.reject(reason) };
+  return { write: async () => {}, end() {}, cancel() {}, result: Promise.reject(reason) };
 }

@@ -54,6 +54,8 @@ export interface Api {
 }
 
 const callsMax = 1024;
+/** Streams keep to their credit; a client that reads no events is cut off here. */
+const pendingBytesMax = 32 << 20;
 const idle = () => {};
 
 type TakeBytes = (bytes: Uint8Array) => void | Promise<void>;
@@ -160,8 +162,10 @@ export class Connection {
     return this.channel.pendingBytes;
   }
 
+  /** A client too far behind is cut off: the snapshot that it gets next is shorter. */
   emit<E extends EventName>(event: E, payload: Events[E]): void {
-    this.send({ event, payload });
+    if (this.channel.pendingBytes > pendingBytesMax) this.close();
+    else this.send({ event, payload });
   }
 
   close(): void {

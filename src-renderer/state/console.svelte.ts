@@ -5,7 +5,7 @@
  *   const console = new Console(link, machineId, 0);
  *   console.attach(sink, onRestart);  …  console.close();
  */
-import type { ByteStream } from '../client/connect.ts';
+import { refused, type ByteStream } from '../client/connect.ts';
 import type { Link } from './link.svelte.ts';
 
 type Sink = (bytes: Uint8Array) => Promise<void> | void;
@@ -18,6 +18,8 @@ export class Console {
   status = $state<'attaching' | 'live' | 'ended'>('attaching');
   /** The kept scrollback is still arriving; nobody may answer what it asks. */
   replaying = true;
+  /** Told the sentence when something written is refused. */
+  onRefused: (sentence: string) => void = () => {};
   private readonly link: Link;
   private readonly machine: string;
   private readonly number: number;
@@ -63,9 +65,14 @@ export class Console {
     this.againTimer = setTimeout(() => this.attach(sink, onRestart), againMs);
   }
 
+  /** What is more than the machine takes is refused whole, and the user is told. */
   write(bytes: Uint8Array): void {
     this.replaying = false;
-    this.stream?.write(bytes);
+    try {
+      void this.stream?.write(bytes);
+    } catch (thrown) {
+      this.onRefused(`That was not pasted. ${refused(thrown).sentence}`);
+    }
   }
 
   resize(rows: number, columns: number): void {

@@ -1,12 +1,12 @@
 /**
  * Unix datagram sockets, which Node's own `net` and `dgram` do not have: the transport of the
- * UML management console. `DatagramClient` asks and collects replies, `DatagramServer` receives
- * what others send to its path.
+ * UML management console. `DatagramClient` asks and collects replies.
  *
- * Nothing here blocks the event loop: sockets are non-blocking and looked at by short timers, a
- * client only while a request is under way. A reply is sent to the address the client is bound
- * to, so the other process must be able to reach it: an abstract address (the default) within
- * one network namespace, else a `bindPath` that both see under the same name.
+ * Nothing here blocks the event loop: the socket is non-blocking and looked at by short timers,
+ * only while a request is under way, so an idle client costs nothing. A reply is sent to the
+ * address the client is bound to, so the other process must be able to reach it: an abstract
+ * address (the default) within one network namespace, else a `bindPath` that both see under the
+ * same name.
  * Messages are cut at 64 KiB; a path longer than a socket name (107 bytes) is reached through
  * its folder's descriptor.
  */
@@ -97,41 +97,6 @@ export class DatagramClient {
   }
 }
 
-export class DatagramServer {
-  readonly path: string;
-  #fd: number;
-  #timer: ReturnType<typeof setInterval>;
-
-  private constructor(path: string, fd: number, pollMs: number, onMessage: OnMessage) {
-    this.path = path;
-    this.#fd = fd;
-    this.#timer = setInterval(() => {
-      // Bounded per look, so a flood of messages cannot hold the event loop.
-      receiveAll(fd, onMessage);
-    }, pollMs);
-    this.#timer.unref();
-  }
-
-  /** Listens on a socket path (at most 107 bytes) until `close`; a stale socket is replaced. */
-  static open(
-    path: string,
-    onMessage: OnMessage,
-    options: { pollMs?: number } = {},
-  ): DatagramServer {
-    return new DatagramServer(path, openSocket(path), options.pollMs ?? 50, onMessage);
-  }
-
-  close(): void {
-    if (this.#fd < 0) return;
-    clearInterval(this.#timer);
-    close(this.#fd);
-    this.#fd = -1;
-    removeSocket(this.path);
-  }
-}
-
-export type OnMessage = (bytes: Uint8Array) => void;
-
 function openSocket(bindPath: string | undefined): number {
   const flags = linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC;
   const socket = libc('int socket(int family, int type, int protocol)');
@@ -193,7 +158,7 @@ function sendToName(fd: number, name: Uint8Array, bytes: Uint8Array): boolean {
 const arena = new Uint8Array(messageBytesMax);
 
 /** Takes what is there, at most a batch; each message is handed over as its own copy. */
-function receiveAll(fd: number, onMessage: OnMessage): number {
+function receiveAll(fd: number, onMessage: (bytes: Uint8Array) => void): number {
   const call = libc('long recv(int fd, void *bytes, size_t size, int flags)');
   for (let count = 0; count < batchMax; count += 1) {
     const size = call(fd, arena, arena.length, linux.MSG_DONTWAIT);

@@ -172,6 +172,16 @@ suite('events', () => {
     await settled();
     assert.deepEqual(heard, ['a']);
   });
+
+  test('cut off a client that reads none of them, before they fill the memory', async () => {
+    const { connection, far, api } = joined();
+    connection.emit('machine.removed', { id: 'one' });
+    assert.equal(far.log.length, 1);
+    Object.defineProperty(far, 'pendingBytes', { value: 33 << 20 });
+    connection.emit('machine.removed', { id: 'two' });
+    assert.equal(far.log.length, 1);
+    assert.deepEqual(api.gone, [connection]);
+  });
 });
 
 suite('a client that breaks the protocol is told once and cut off', () => {

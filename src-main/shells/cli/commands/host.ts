@@ -4,6 +4,7 @@ import type { MachineView } from '../../../contract/machine.ts';
 import type { Commands } from '../main.ts';
 import { bytes, data, json, say, table } from '../print.ts';
 
+const unreadBytesMax = 16 << 20;
 const marks = { ok: '✓', warn: '!', fail: '✗' };
 
 export const hostCommands: Commands = {
@@ -75,10 +76,17 @@ export const hostCommands: Commands = {
         'host.changed',
       ] as const;
       for (const name of names) {
-        client.on(name, (payload) => data(JSON.stringify({ event: name, payload })));
+        client.on(name, (payload) => {
+          data(JSON.stringify({ event: name, payload }));
+          // Whoever does not read them must not fill this process's memory.
+          if (process.stdout.writableLength > unreadBytesMax) client.close();
+        });
       }
       await client.call('events.subscribe', {});
       await new Promise<void>((resolve) => (client.onClose = () => resolve()));
+      if (process.stdout.writableLength > unreadBytesMax) {
+        throw new Refusal('unavailable', 'The events are not read as fast as they come.');
+      }
     },
   },
   serve: {

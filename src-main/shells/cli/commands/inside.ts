@@ -93,13 +93,19 @@ async function follow(stream: ByteStream<ExitStatus>): Promise<number> {
   process.once('SIGTERM', interrupt);
   if (process.stdin.isTTY) stream.end();
   else {
-    process.stdin.on('data', (bytes: Buffer) => stream.write(new Uint8Array(bytes)));
+    process.stdin.on('data', (bytes: Buffer) => send(stream, bytes));
     process.stdin.on('end', () => stream.end());
     process.stdin.on('error', () => stream.end());
   }
   const { code, signal } = await stream.result;
   process.stdin.pause();
   return signal === undefined ? code : 128 + signal;
+}
+
+/** Reads no further until these bytes are on their way, so a big pipe is never kept here. */
+function send(stream: ByteStream<unknown>, bytes: Buffer): void {
+  process.stdin.pause();
+  void stream.write(new Uint8Array(bytes)).then(() => process.stdin.resume());
 }
 
 async function typeInto(stream: ByteStream<null>): Promise<void> {
@@ -109,8 +115,8 @@ async function typeInto(stream: ByteStream<null>): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       stdin.on('data', (bytes: Buffer) => {
         const detach = stdin.isTTY ? bytes.indexOf(detachByte) : -1;
-        if (detach < 0) return stream.write(new Uint8Array(bytes));
-        if (detach > 0) stream.write(new Uint8Array(bytes.subarray(0, detach)));
+        if (detach < 0) return send(stream, bytes);
+        if (detach > 0) send(stream, bytes.subarray(0, detach));
         resolve();
       });
       stdin.on('end', () => resolve());

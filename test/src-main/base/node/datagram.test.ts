@@ -1,11 +1,12 @@
-/** Goal: requests and notifications over unix datagrams. Method: both ends in this process. */
+/** Requests over unix datagrams, with both ends in this process. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { DatagramClient, DatagramServer } from '../../../../src-main/base/node/datagram.ts';
+import { DatagramClient } from '../../../../src-main/base/node/datagram.ts';
 import { Refusal } from '../../../../src-main/base/refusal.ts';
+import { DatagramPeer } from '../../../support/datagram-peer.ts';
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const bytes = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -18,7 +19,6 @@ function folderFor(t: TestContext): string {
   return folder;
 }
 
-/** A peer that answers each message; the answer goes to a known path, as ours carry no sender. */
 function open<T extends { close(): void }>(t: TestContext, end: T): T {
   t.after(() => end.close());
   return end;
@@ -27,14 +27,9 @@ function open<T extends { close(): void }>(t: TestContext, end: T): T {
 test('a request collects replies until the last one', async (t) => {
   const folder = folderFor(t);
   const clientPath = join(folder, 'client');
-  const peer = open(t, DatagramClient.open());
-  open(t, DatagramServer.open(join(folder, 'server'), (message) => {
-    for (const part of ['a', 'b', 'c']) {
-      void peer.request(clientPath, bytes(text(message) + part), { timeoutMs: 0,
-        onReply: () => true })
-        .catch(() => undefined);
-    }
-  }, { pollMs: 1 }));
+  const peer = open(t, new DatagramPeer(join(folder, 'server'), (message) => {
+    for (const part of ['a', 'b', 'c']) peer.send(clientPath, bytes(text(message) + part));
+  }));
   const client = open(t, DatagramClient.open({ bindPath: clientPath }));
   const replies: string[] = [];
   await client.request(join(folder, 'server'), bytes('x'), {
@@ -46,7 +41,7 @@ test('a request collects replies until the last one', async (t) => {
 
 test('a silent peer is a timeout, a missing one unavailable', async (t) => {
   const folder = folderFor(t);
-  open(t, DatagramServer.open(join(folder, 'silent'), () => undefined));
+  open(t, new DatagramPeer(join(folder, 'silent'), () => undefined));
   const client = open(t, DatagramClient.open());
   const options = { timeoutMs: 20, onReply: () => true };
   await assert.rejects(client.request(join(folder, 'silent'), bytes('x'), options),
@@ -57,7 +52,7 @@ test('a silent peer is a timeout, a missing one unavailable', async (t) => {
 
 test('a request can be taken back', async (t) => {
   const folder = folderFor(t);
-  open(t, DatagramServer.open(join(folder, 'silent'), () => undefined));
+  open(t, new DatagramPeer(join(folder, 'silent'), () => undefined));
   const client = open(t, DatagramClient.open());
   const controller = new AbortController();
   const asked = client.request(join(folder, 'silent'), bytes('x'), {
@@ -78,7 +73,7 @@ test('a path longer than a socket name is reached through its folder', async (t)
     hasCode('unavailable'));
 });
 
-test('a server path that is too long is refused', () => {
-  assert.throws(() => DatagramServer.open(`/tmp/${'x'.repeat(120)}`, () => undefined),
+test('a path of its own that is too long is refused', () => {
+  assert.throws(() => DatagramClient.open({ bindPath: `/tmp/${'x'.repeat(120)}` }),
     hasCode('usage'));
 });
