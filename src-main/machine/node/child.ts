@@ -23,7 +23,7 @@ import { identify, isSameProcess, type ProcessIdentity } from '../../base/node/p
 import { layoutDescriptors, type DescriptorLayout } from '../descriptors.ts';
 import type { ExitReport, LaunchPlan } from '../engine.ts';
 import { closePipes, fifoNames, openPipes, type Pipes } from './pipe.ts';
-import { childrenOf } from './processes.ts';
+import { childrenOf, descendants, tryKill } from './processes.ts';
 
 export const bubblewrap = '/usr/bin/bwrap';
 const launchFile = 'launch.json';
@@ -93,7 +93,9 @@ export async function startChild(
     const pid = program.compartment ? await insidePid(child) : await ownPid(child);
     return { child, pid, startedMs, layout, pipes, ends };
   } catch (thrown) {
-    child.kill('SIGKILL');
+    // bubblewrap itself would leave what it has begun.
+    const begun = child.pid === undefined ? [] : [child.pid, ...descendants(child.pid)];
+    begun.forEach(tryKill);
     for (const fd of handles.far) closeSync(fd);
     closePipes(pipes);
     throw thrown;

@@ -30,16 +30,57 @@ export function childrenOf(pid: number): number[] {
 
 /** The process that was given this very argument: the topmost one that is no bubblewrap. */
 export function findByArgument(argument: string): number | undefined {
-  const needle = `\0${argument}\0`;
-  const named = allPids().filter((pid) => {
+  const named = namedBy(argument).programs;
+  return named.find((pid) => !named.includes(readStat(pid)?.parent ?? 0));
+}
+
+/** Ends whatever was given this very argument, and the compartments of it. */
+export function killByArgument(argument: string): void {
+  const { programs, compartments } = namedBy(argument);
+  for (const pid of [...programs, ...compartments]) tryKill(pid);
+}
+
+/**
+ * The first process of the compartment that a program runs in, by its number here. With it
+ * everything in the compartment ends, at once and whatever state it is in.
+ */
+export function compartmentOf(pid: number): number | undefined {
+  const parent = readStat(pid)?.parent ?? 0;
+  try {
+    const status = readFileSync(`/proc/${parent}/status`, 'latin1');
+    return /^NSpid:\t\d+\t(\d+\t)*1$/m.test(status) ? parent : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What runs in the session that a process began, which may be gone itself. */
+export function membersOfSession(leader: number): number[] {
+  return allPids().filter((pid) => {
     try {
-      const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-      return line.includes(needle) && !/(^|\/)bwrap\0/.test(line.slice(0, line.indexOf('\0') + 1));
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const [, , , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(session) === leader;
     } catch {
       return false;
     }
   });
-  return named.find((pid) => !named.includes(readStat(pid)?.parent ?? 0));
+}
+
+function namedBy(argument: string): { programs: number[]; compartments: number[] } {
+  const needle = `\0${argument}\0`;
+  const found = { programs: [] as number[], compartments: [] as number[] };
+  for (const pid of allPids()) {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+      if (!line.includes(needle)) continue;
+      const isCompartment = /(^|\/)bwrap\0/.test(line.slice(0, line.indexOf('\0') + 1));
+      (isCompartment ? found.compartments : found.programs).push(pid);
+    } catch {
+      // Gone meanwhile.
+    }
+  }
+  return found;
 }
 
 /** Processor seconds of a process and of all that are below it. */

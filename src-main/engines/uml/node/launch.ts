@@ -8,7 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { nicSlots } from '../../../machine/descriptors.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
 import { bubblewrap, findChild, startChild } from '../../../machine/node/child.ts';
-import { findByArgument } from '../../../machine/node/processes.ts';
+import { findByArgument, killByArgument } from '../../../machine/node/processes.ts';
 import { commandLine } from '../command-line.ts';
 import { bareEnvironment, sandboxArguments } from '../sandbox.ts';
 import { UmlMachine } from './machine.ts';
@@ -36,8 +36,12 @@ export class UmlEngine implements Engine {
     plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>,
   ): Promise<RunningMachine | undefined> {
     const { runDirectory } = plan;
-    const found = await findChild(runDirectory, () => findByArgument(`uml_dir=${runDirectory}/`));
-    return found && new UmlMachine({ plan, ...found, ends: new Map() });
+    const argument = `uml_dir=${runDirectory}/`;
+    const found = await findChild(runDirectory, () => findByArgument(argument));
+    if (found) return new UmlMachine({ plan, ...found, ends: new Map() });
+    // It died while nobody looked; what it left in its compartment would wait there for ever.
+    killByArgument(argument);
+    return undefined;
   }
 }
 

@@ -18,7 +18,12 @@ import { Refusal } from '../../../base/refusal.ts';
 import type { DescriptorLayout } from '../../../machine/descriptors.ts';
 import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/child.ts';
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
-import { cpuSeconds, descendants, tryKill } from '../../../machine/node/processes.ts';
+import {
+  compartmentOf,
+  cpuSeconds,
+  membersOfSession,
+  tryKill,
+} from '../../../machine/node/processes.ts';
 import { diskArgument, nicArgument } from '../command-line.ts';
 import { MconsoleClient } from './mconsole-client.ts';
 import { findMemoryFd, memoryHostBytes } from './memory-file.ts';
@@ -43,6 +48,8 @@ export class UmlMachine implements RunningMachine {
   readonly agentPipe: BytePipe;
   private readonly parts: Parts;
   private readonly identity: ProcessIdentity;
+  /** The first process of its compartment; undefined for a machine that has none. */
+  private readonly compartment?: ProcessIdentity;
   private readonly mconsole: MconsoleClient;
   private memoryFd?: number;
   private readonly stopWatching: () => void = () => {};
@@ -56,6 +63,8 @@ export class UmlMachine implements RunningMachine {
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
+    const compartment = compartmentOf(parts.pid);
+    this.compartment = compartment === undefined ? undefined : identify(compartment);
     this.mconsole = new MconsoleClient(parts.plan.runDirectory);
     if (parts.child) this.exited = childExit(parts.child);
     else {
@@ -63,7 +72,10 @@ export class UmlMachine implements RunningMachine {
       this.exited = exited;
       this.stopWatching = close;
     }
-    void this.exited.then(() => this.release());
+    void this.exited.then(() => {
+      this.endRest();
+      this.release();
+    });
     // Ours only to watch: the server may end while the machine goes on.
     parts.child?.unref();
   }
@@ -114,10 +126,18 @@ export class UmlMachine implements RunningMachine {
 
   kill(): void {
     if (!isSameProcess(this.identity)) return;
-    // The kernel first, so that it starts nothing more; in a compartment the namespace's first
-    // process then ends and takes along whatever is left.
-    const family = descendants(this.pid);
-    for (const pid of [this.pid, ...family]) tryKill(pid);
+    tryKill(this.pid);
+    this.endRest();
+  }
+
+  /**
+   * A kernel that dies takes along the processes of its guest's programs, but for one that it was
+   * just making: that one stops for a tracer that is no more, and its compartment waits for it
+   * for ever. Without a compartment such processes are found in the session that it began.
+   */
+  private endRest(): void {
+    if (!this.compartment) membersOfSession(this.pid).forEach(tryKill);
+    else if (isSameProcess(this.compartment)) tryKill(this.compartment.pid);
   }
 
   async reclaim(bytes: number): Promise<void> {
