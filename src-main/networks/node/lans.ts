@@ -5,8 +5,9 @@
  *
  * `attach` works on a duplicate of the descriptor, so the caller may close its own at any time.
  * What is here is the truth: should the thread ever fail it is started again with the same LANs
- * and ports (`onRestart` tells why), at most `restartsMax` times a minute. Counters and
- * leases go on.
+ * and ports (`onRestart` tells why). Counters and leases go on. After `restartsMax` failures in a
+ * minute it rests: `fault` says why, and it is tried again at the next use or after a pause that
+ * grows with each failure.
  */
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
@@ -59,6 +60,8 @@ export interface LanLease {
 
 export interface LansListeners {
   onRestart?: (reason: Error) => void;
+  /** `fault` is another one now, or gone. */
+  onFault?: () => void;
   /** The machine's end is gone. The port stays until it is detached. */
   onPortClosed?: (portId: string) => void;
   onLeases?: (lanId: string) => void;
@@ -83,6 +86,7 @@ interface Pending {
 
 const restartsMax = 5;
 const restartWindowMs = 60_000;
+const pauseMsMax = 60_000;
 const fDupfdCloexec = 1030;
 
 export class Lans {
@@ -100,9 +104,26 @@ export class Lans {
   #stop = new SharedArrayBuffer(4);
   #nextId = 1;
   #closed = false;
+  #fault: string | undefined;
+  #pauseMs: number;
+  #again: NodeJS.Timeout | undefined;
+  readonly #threadFile: URL;
+  readonly #pauseMsMin: number;
 
-  constructor(listeners: LansListeners = {}) {
+  /** @param options for a test that wants the switch to fail. */
+  constructor(
+    listeners: LansListeners = {},
+    options: { threadFile?: URL; pauseMsMin?: number } = {},
+  ) {
     this.#listeners = listeners;
+    this.#threadFile = options.threadFile ?? ownThreadFile();
+    this.#pauseMsMin = options.pauseMsMin ?? 1000;
+    this.#pauseMs = this.#pauseMsMin;
+  }
+
+  /** Why nothing moves just now, as a sentence; undefined while the switch works. */
+  get fault(): string | undefined {
+    return this.#fault;
   }
 
   has(lanId: string): boolean {
@@ -119,7 +140,7 @@ export class Lans {
       [...this.#lans.values()].map((other) => other.config.lan),
     );
     if (lan === undefined) throw new Refusal('no-space', `There are ${lansMax} networks already.`);
-    this.#start();
+    if (this.#worker === undefined) void this.#begin();
     const config: LanConfig = {
       lan,
       name: options.name,
@@ -130,7 +151,12 @@ export class Lans {
     };
     this.#counters.fill(0, lanRow(lan), lanRow(lan + 1));
     this.#lans.set(options.id, { id: options.id, config, leases: [] });
-    await this.#ask({ kind: 'add-lan', config });
+    try {
+      await this.#ask({ kind: 'add-lan', config });
+    } catch (thrown) {
+      this.#lans.delete(options.id);
+      throw thrown;
+    }
   }
 
   async removeLan(lanId: string): Promise<void> {
@@ -250,6 +276,7 @@ export class Lans {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#again);
     process.off('exit', this.#onExit);
     const worker = this.#worker;
     if (worker !== undefined) {
@@ -280,8 +307,7 @@ export class Lans {
       stop: this.#stop,
       seed: this.#seed,
     };
-    const file = import.meta.url.endsWith('.ts') ? './switch-thread.ts' : './switch-thread.js';
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: data });
+    const worker = new Worker(this.#threadFile, { workerData: data });
     this.#worker = worker;
     let reason = new Error('the switch thread ended');
     worker.on('message', (message: Reply | Notice) => this.#take(message));
@@ -297,34 +323,66 @@ export class Lans {
     this.#worker = undefined;
     const waiting = [...this.#pending.values()];
     this.#pending.clear();
+    if (this.#closed) {
+      const given = new Refusal('unavailable', 'The networks are shut down.');
+      for (const { reject } of waiting) reject(given);
+      return;
+    }
     const nowMs = performance.now();
     while (this.#restartsAtMs.length > 0 && this.#restartsAtMs[0]! < nowMs - restartWindowMs) {
       this.#restartsAtMs.shift();
     }
-    const given = new Refusal('unavailable', 'The network switch has failed.');
-    if (this.#closed || this.#restartsAtMs.length >= restartsMax) {
-      for (const { reject } of waiting) reject(given);
-      if (!this.#closed) this.#listeners.onRestart?.(reason);
+    if (this.#restartsAtMs.length >= restartsMax) {
+      this.#rest(reason);
+      for (const { reject } of waiting) reject(new Refusal('unavailable', this.#fault!));
       return;
     }
     this.#restartsAtMs.push(nowMs);
-    this.#start();
-    for (const lan of this.#lans.values()) this.#quietly({ kind: 'add-lan', config: lan.config });
-    for (const port of this.#ports.values()) this.#quietly({ kind: 'attach', config: port.config });
-    // Whatever was asked for is part of what was just replayed.
-    for (const { resolve } of waiting) resolve(undefined);
+    // Whatever was asked for is part of what is replayed here, and succeeds or fails with it.
+    void this.#begin().then(() => {
+      for (const { resolve, reject } of waiting) {
+        if (this.#fault === undefined) resolve(undefined);
+        else reject(new Refusal('unavailable', this.#fault));
+      }
+    });
     this.#listeners.onRestart?.(reason);
   }
 
-  #quietly(control: Control): void {
-    this.#ask(control).catch(() => undefined);
+  /** Starts the thread with everything as it is here; settles when it has it, or has failed. */
+  #begin(): Promise<unknown> {
+    clearTimeout(this.#again);
+    this.#again = undefined;
+    this.#start();
+    const all: Control[] = [
+      ...[...this.#lans.values()].map(({ config }) => ({ kind: 'add-lan' as const, config })),
+      ...[...this.#ports.values()].map(({ config }) => ({ kind: 'attach' as const, config })),
+    ];
+    return Promise.allSettled(all.map((control) => this.#ask(control)));
   }
 
-  #ask(control: Control): Promise<unknown> {
-    const worker = this.#worker;
-    if (worker === undefined) {
-      return Promise.reject(new Refusal('unavailable', 'The network switch has failed.'));
+  /** It fails as soon as it is started: machines go on without their networks for a while. */
+  #rest(reason: Error): void {
+    this.#setFault(`The network switch has failed and is tried again: ${reason.message}.`);
+    this.#again = setTimeout(() => this.#begin(), this.#pauseMs);
+    this.#again.unref();
+    this.#pauseMs = Math.min(this.#pauseMs * 2, pauseMsMax);
+  }
+
+  #setFault(fault: string | undefined): void {
+    if (this.#fault === fault) return;
+    this.#fault = fault;
+    this.#listeners.onFault?.();
+  }
+
+  async #ask(control: Control): Promise<unknown> {
+    if (this.#closed) throw new Refusal('unavailable', 'The networks are shut down.');
+    if (this.#worker === undefined) {
+      // It rests after its failures. A use is worth a try, and what is asked is in the replay.
+      await this.#begin();
+      if (this.#fault !== undefined) throw new Refusal('unavailable', this.#fault);
+      return undefined;
     }
+    const worker = this.#worker;
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
@@ -341,6 +399,8 @@ export class Lans {
         const pending = this.#pending.get(message.id);
         this.#pending.delete(message.id);
         if (this.#pending.size === 0) this.#worker?.unref();
+        this.#setFault(undefined);
+        this.#pauseMs = this.#pauseMsMin;
         if (message.kind === 'done') pending?.resolve(message.result);
         else pending?.reject(new Refusal('internal', `The switch said: ${message.message}.`));
         return;
@@ -395,6 +455,11 @@ export class Lans {
     for (const port of this.#ports.values()) if (port.config.port === number) return port.id;
     return undefined;
   }
+}
+
+function ownThreadFile(): URL {
+  const file = import.meta.url.endsWith('.ts') ? './switch-thread.ts' : './switch-thread.js';
+  return new URL(file, import.meta.url);
 }
 
 function parseSubnet(text: string): number {

@@ -3,19 +3,23 @@
  * socket pairs whose other ends this test plays; nothing sleeps, each wait ends with an event.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { close, errnoName, libc,
   socketpairSeqpacket } from '../../../../src-main/base/node/posix.ts';
 import { Refusal } from '../../../../src-main/base/refusal.ts';
-import { Lans, type LansListeners } from '../../../../src-main/networks/node/lans.ts';
+import { Lans } from '../../../../src-main/networks/node/lans.ts';
 import { dhcpClient, frameOf, macOf } from '../frames.ts';
 
 const send = libc('long send(int fd, const void *bytes, size_t size, int flags)');
 const receive = libc('long recv(int fd, void *bytes, size_t size, int flags)');
 const dontwait = 0x40;
 
-function open(t: TestContext, listeners: LansListeners = {}): Lans {
-  const lans = new Lans(listeners);
+function open(t: TestContext, ...options: ConstructorParameters<typeof Lans>): Lans {
+  const lans = new Lans(...options);
   // The thread alone does not keep a process alive; a server would.
   const alive = setInterval(() => undefined, 1000);
   t.after(() => {
@@ -162,6 +166,55 @@ test('the thread starts again with all LANs and ports', async (t) => {
   await restarted.promise;
   put(a, frameOf(2, 1, 'after'));
   assert.deepEqual(await next(b), frameOf(2, 1, 'after'));
+});
+
+/** A switch that fails as it starts for as long as the file of its luck is missing. */
+function unlucky(t: TestContext): { threadFile: URL; turn: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), 'lans-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [file, luck] = [join(folder, 'thread.mjs'), join(folder, 'luck')];
+  const real = new URL('../../../../src-main/networks/node/switch-thread.ts', import.meta.url);
+  writeFileSync(
+    file,
+    `import { existsSync } from 'node:fs';
+    if (!existsSync(${JSON.stringify(luck)})) throw new Error('no luck');
+    await import(${JSON.stringify(real.href)});`,
+  );
+  return { threadFile: pathToFileURL(file), turn: () => writeFileSync(luck, '') };
+}
+
+test('a switch that fails again and again rests, says why, and comes back when used', async (t) => {
+  const { threadFile, turn } = unlucky(t);
+  const lans = open(t, {}, { threadFile, pauseMsMin: 2 ** 30 });
+  await assert.rejects(lan(lans), hasCode('unavailable'));
+  assert.match(lans.fault!, /no luck/);
+  await assert.rejects(lan(lans), hasCode('unavailable'));
+  assert.equal(lans.has('l'), false);
+  turn();
+  await lan(lans);
+  assert.equal(lans.fault, undefined);
+  const [a, b] = [await plug(t, lans, 1), await plug(t, lans, 2)];
+  put(a, frameOf(2, 1, 'late'));
+  assert.deepEqual(await next(b), frameOf(2, 1, 'late'));
+});
+
+test('a switch that rests comes back by itself, with its LANs and ports', async (t) => {
+  const { threadFile, turn } = unlucky(t);
+  turn();
+  const faults: (string | undefined)[] = [];
+  const back = Promise.withResolvers<void>();
+  const onFault = () => {
+    faults.push(lans.fault);
+    if (lans.fault === undefined) back.resolve();
+  };
+  const lans: Lans = open(t, { onFault }, { threadFile, pauseMsMin: 1 });
+  await lan(lans);
+  const [a, b] = [await plug(t, lans, 1), await plug(t, lans, 2)];
+  for (let failure = 0; failure < 6; failure += 1) await lans.restart();
+  await back.promise;
+  assert.equal(faults.length, 2);
+  put(a, frameOf(2, 1, 'again'));
+  assert.deepEqual(await next(b), frameOf(2, 1, 'again'));
 });
 
 test('a machine that ends is reported, and detaching it twice is fine', async (t) => {
