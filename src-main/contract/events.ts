@@ -3,7 +3,7 @@
  * for each change, each carrying the whole of the thing that changed. A client only mirrors.
  */
 import { z } from 'zod';
-import { machineView, statsSample } from './machine.ts';
+import { machineView, statsSample, trashedMachine } from './machine.ts';
 import { hostView, imageView, jobView, kernelView, networkView } from './things.ts';
 
 export const events = {
@@ -17,6 +17,8 @@ export const events = {
   }),
   'machine.changed': machineView,
   'machine.removed': z.object({ id: z.string() }),
+  /** The whole of the trash, the newest first. */
+  'trash.changed': z.object({ machines: z.array(trashedMachine) }),
   'network.changed': networkView,
   'network.removed': z.object({ id: z.string() }),
   'image.changed': imageView,

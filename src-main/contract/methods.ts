@@ -40,6 +40,8 @@ const none = z.strictObject({});
 const nothing = z.null();
 const machine = z.string().min(1).max(64);
 const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name is a-z, 0-9, . _ and -');
+/** The owner's consent that the files which an image builds on are read too. */
+const withBacking = z.boolean().default(false);
 const ofMachine = z.strictObject({ machine });
 const sizeBytes = z
   .number()
@@ -224,12 +226,12 @@ export const methods = {
   'image.info': row('One image', z.strictObject({ image: name }), imageView),
   'image.inspect': row(
     'Say what a file is, from its content',
-    z.strictObject({ source: imageSource }),
+    z.strictObject({ source: imageSource, withBacking }),
     imageReport,
   ),
   'image.import': row(
     'Bring a file in as an image; a job',
-    z.strictObject({ source: imageSource, name: name.optional() }),
+    z.strictObject({ source: imageSource, name: name.optional(), withBacking }),
     jobView,
   ),
   'image.build': row(

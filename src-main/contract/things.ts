@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 /** What a file turned out to be, from its content alone. */
 export const imageReport = z.object({
-  kind: z.enum(['disk', 'rootfs-tar', 'unknown']),
+  kind: z.enum(['disk', 'rootfs-tar', 'machine', 'unknown']),
   /** From the outside in, such as xz, qcow2. */
   layers: z.array(z.string()),
   virtualBytes: z.number(),
@@ -28,6 +28,20 @@ export const imageReport = z.object({
       architecture: z.string().optional(),
       init: z.string().optional(),
       hasSystemd: z.boolean().optional(),
+    })
+    .optional(),
+  /** The files it builds on, as it names them: read only when its owner agrees to that. */
+  backing: z.array(z.string()).optional(),
+  /** The machine in a bundle. */
+  machine: z
+    .object({
+      name: z.string(),
+      cpus: z.number().int(),
+      memoryMib: z.number().int(),
+      disks: z.array(z.object({ id: z.string(), virtualBytes: z.number() })),
+      networks: z.array(z.string()),
+      /** What will not be taken over, a sentence each. */
+      leftOut: z.array(z.string()),
     })
     .optional(),
   /** Which engine boots it, if any, and one sentence that says what it is and why. */
@@ -99,7 +113,16 @@ export type KernelView = z.infer<typeof kernelView>;
 
 export const jobView = z.object({
   id: z.string(),
-  kind: z.enum(['kernel-build', 'image-import', 'image-build', 'disk', 'setup']),
+  kind: z.enum([
+    'kernel-build',
+    'image-look',
+    'image-import',
+    'image-build',
+    'machine-export',
+    'machine-import',
+    'disk',
+    'setup',
+  ]),
   title: z.string(),
   step: z.string(),
   state: z.enum(['running', 'done', 'failed', 'cancelled']),
@@ -108,7 +131,7 @@ export const jobView = z.object({
   startedMs: z.number(),
   endedMs: z.number().optional(),
   error: z.string().optional(),
-  /** What it made: the name of an image, the id of a kernel. */
+  /** What it made: the name of an image or machine, the id of a kernel, a file. */
   outcome: z.string().optional(),
 });
 export type JobView = z.infer<typeof jobView>;

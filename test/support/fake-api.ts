@@ -79,6 +79,16 @@ export class FakeApi implements Api {
     for (const each of this.connections) if (each.subscribed) each.emit(event, payload);
   }
 
+  private trashed() {
+    return this.trash.map(({ machine, trashedMs }) => ({
+      name: machine.name, trashedMs, realBytes: 3.6 * 2 ** 20,
+    }));
+  }
+
+  private tellTrash(): void {
+    this.emit('trash.changed', { machines: this.trashed() });
+  }
+
   private find(name: string): MachineView {
     const found = [...this.machines.values()].find((each) => [each.id, each.name].includes(name));
     if (!found) throw new Refusal('not-found', `There is no machine “${name}”.`);
@@ -277,23 +287,23 @@ export class FakeApi implements Api {
       this.machines.delete(found.id);
       this.trash.push({ machine: { ...found, state: 'off' }, trashedMs: Date.now() });
       this.emit('machine.removed', { id: found.id });
+      this.tellTrash();
       for (const nic of found.nics) this.changedNetwork(nic.network);
       return null;
     },
-    'machine.trash': () =>
-      this.trash.map(({ machine, trashedMs }) => ({
-        name: machine.name, trashedMs, realBytes: 3.6 * 2 ** 20,
-      })),
+    'machine.trash': () => this.trashed(),
     'machine.recover': ({ machine }) => {
       const found = this.trash.find((each) => each.machine.name === machine);
       if (!found) throw new Refusal('not-found', `“${machine}” is not in the trash.`);
       this.trash = this.trash.filter((each) => each !== found);
+      this.tellTrash();
       this.machines.set(found.machine.id, found.machine);
       this.emit('machine.changed', found.machine);
       return found.machine;
     },
     'machine.purge': ({ machine }) => {
       this.trash = this.trash.filter((each) => each.machine.name !== machine);
+      this.tellTrash();
       return null;
     },
     'machine.start': ({ machine }) => this.start(this.find(machine)),

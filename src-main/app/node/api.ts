@@ -131,13 +131,18 @@ function machineHandlers(app: App) {
       then(machine, (driver) => driver.setText(text)),
     'machine.remove': async ({ machine, force }: Params<'machine.remove'>) => {
       await app.machines.remove(find(machine), force);
+      await app.announceTrash();
       return null;
     },
     'machine.trash': () => app.store.trash(),
-    'machine.recover': async ({ machine }: Params<'machine.recover'>) =>
-      app.viewMachine(await app.machines.recover(machine)),
+    'machine.recover': async ({ machine }: Params<'machine.recover'>) => {
+      const driver = await app.machines.recover(machine);
+      await app.announceTrash();
+      return app.viewMachine(driver);
+    },
     'machine.purge': async ({ machine }: Params<'machine.purge'>) => {
       await app.store.purge(machine);
+      await app.announceTrash();
       return null;
     },
     'machine.start': ({ machine }: Params<'machine.start'>) => then(machine, (d) => d.start()),
@@ -215,11 +220,11 @@ function libraryHandlers(app: App) {
       if (!view) throw new Refusal('not-found', `There is no image “${image}”.`);
       return view;
     },
-    'image.inspect': ({ source }: Params<'image.inspect'>, caller: Caller) =>
-      app.images.inspect(app.uploads.resolve(source, caller.trusted).path),
-    'image.import': ({ source, name }: Params<'image.import'>, caller: Caller) => {
-      const file = app.uploads.resolve(source, caller.trusted);
-      return app.images.import(file.path, file.title, name, file.done);
+    'image.inspect': (wanted: Params<'image.inspect'>, caller: Caller) =>
+      app.images.inspect(handed(app, wanted, caller), caller.signal),
+    'image.import': (wanted: Params<'image.import'>, caller: Caller) => {
+      const file = handed(app, wanted, caller);
+      return app.images.import(file, wanted.name, file.done);
     },
     'image.build': ({ recipe }: Params<'image.build'>) => app.images.build(recipe),
     'image.remove': async ({ image }: Params<'image.remove'>) => {
@@ -241,6 +246,19 @@ function libraryHandlers(app: App) {
       return null;
     },
   };
+}
+
+/** The file that a call is about. What a browser has sent lies alone, so nothing is beside it. */
+function handed(
+  app: App,
+  { source, withBacking }: Pick<Params<'image.import'>, 'source' | 'withBacking'>,
+  caller: Caller,
+) {
+  const file = app.uploads.resolve(source, caller.trusted);
+  if (withBacking && file.alone) {
+    throw new Refusal('denied', 'Only this one file was sent, not the one that it builds on.');
+  }
+  return { ...file, withBacking };
 }
 
 async function updateMachine(

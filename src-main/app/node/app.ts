@@ -73,6 +73,7 @@ export class App {
       jobs: this.jobs,
       nowMs: clock.nowMs,
       usedBy: (image) => this.machines.users(image),
+      trashedUsers: (image) => this.store.trashedUsers(image),
       announce: (name) => this.announceImage(name),
     });
     this.kernels = new KernelShelf({
@@ -164,7 +165,7 @@ export class App {
   /** Imports a file as an image before a machine is made from it. */
   async importNow(path: string, signal: AbortSignal): Promise<string> {
     const file = this.uploads.resolve({ path }, true);
-    const job = this.images.import(file.path, file.title, undefined, file.done);
+    const job = this.images.import({ ...file, withBacking: false }, undefined, file.done);
     signal.addEventListener('abort', () => this.jobs.cancel(job.id), { once: true });
     const ended = await this.jobs.wait(job.id);
     if (ended.state !== 'done') throw new Refusal('bad-input', ended.error ?? 'Cancelled.');
@@ -192,6 +193,7 @@ export class App {
     this.memoryReturn.close();
     this.stats.close();
     await this.jobs.stopAll();
+    await this.images.close();
     await this.machines.close();
     await this.lans.close();
     this.api.closeAll();
@@ -240,6 +242,11 @@ export class App {
       .all()
       .filter((driver) => driver.kernel.id === kernel)
       .map((driver) => driver.name);
+  }
+
+  /** After anything that came into the trash or went from it. */
+  async announceTrash(): Promise<void> {
+    this.api.emit('trash.changed', { machines: await this.store.trash() });
   }
 
   private announceImage(name: string): void {

@@ -11,7 +11,8 @@ import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/f
 import type { ImageReport, ImageView, JobView } from '../../contract/things.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
-import { buildImage, importFile, inspectFile, tinyKey, type Made } from './image-makers.ts';
+import { ImageIntake, type Handed } from './image-intake.ts';
+import { buildImage, tinyKey, type Made } from './image-makers.ts';
 
 const noteFile = 'image.json';
 const diskFile = 'disk.raw';
@@ -42,20 +43,25 @@ export class ImageLibrary {
   private readonly jobs: Jobs;
   private readonly nowMs: () => number;
   private readonly usedBy: (image: string) => string[];
+  private readonly trashedUsers: (image: string) => Promise<string[]>;
   private readonly announce: (name: string) => void;
+  private readonly intake: ImageIntake;
 
   constructor(parts: {
     paths: Paths;
     jobs: Jobs;
     nowMs: () => number;
     usedBy: (image: string) => string[];
+    trashedUsers: (image: string) => Promise<string[]>;
     announce: (name: string) => void;
   }) {
     this.paths = parts.paths;
     this.jobs = parts.jobs;
     this.nowMs = parts.nowMs;
     this.usedBy = parts.usedBy;
+    this.trashedUsers = parts.trashedUsers;
     this.announce = parts.announce;
+    this.intake = new ImageIntake(parts.paths.images, parts.jobs);
   }
 
   async open(): Promise<void> {
@@ -118,18 +124,22 @@ export class ImageLibrary {
     };
   }
 
-  inspect(path: string): Promise<ImageReport> {
-    return inspectFile(path, join(this.paths.cache, 'inspect'));
+  inspect(file: Handed, signal: AbortSignal): Promise<ImageReport> {
+    return this.intake.look(file, signal);
   }
 
-  /** `title` is what the owner called the file; the name is made from it unless given. */
-  import(path: string, title: string, name: string | undefined, after: () => void): JobView {
+  /** The name is made from what the owner calls the file, unless given. */
+  import(file: Handed, name: string | undefined, after: () => void): JobView {
+    const { title } = file;
     const chosen = name ?? this.freeName(title);
     this.refuseTaken(chosen);
     return this.jobs.start({ kind: 'image-import', title: `Import ${title}` }, async (job) => {
       try {
-        await this.make(chosen, 'imported', title, undefined, (directory) =>
-          importFile(path, directory, job),
+        const place = await this.intake.folderFor(file);
+        await this.make(
+          { name: chosen, origin: 'imported', title },
+          () => this.intake.import(file, place, job),
+          place.directory,
         );
         return chosen;
       } finally {
@@ -142,12 +152,9 @@ export class ImageLibrary {
     this.refuseTaken(recipe);
     const title = recipe === 'tiny' ? 'Tiny Linux' : recipes.debian.title;
     return this.jobs.start({ kind: 'image-build', title: `Build ${title}` }, async (job) => {
-      await this.make(
-        recipe,
-        recipe === 'tiny' ? 'built-in' : 'built',
-        title,
-        undefined,
-        (directory) => buildImage(recipe, directory, this.paths, job),
+      const origin = recipe === 'tiny' ? ('built-in' as const) : ('built' as const);
+      await this.make({ name: recipe, origin, title }, (directory) =>
+        buildImage(recipe, directory, this.paths, job),
       );
       return recipe;
     });
@@ -157,23 +164,22 @@ export class ImageLibrary {
   async ensureTiny(): Promise<void> {
     const key = await tinyKey(this.paths);
     const entry = this.entries.get('tiny');
-    if (entry && (entry.note.key === key || this.usedBy('tiny').length > 0)) return;
+    const users = [...this.usedBy('tiny'), ...(await this.trashedUsers('tiny'))];
+    if (entry && (entry.note.key === key || users.length > 0)) return;
     if (entry) await this.remove('tiny');
-    await this.make('tiny', 'built-in', 'Tiny Linux', key, (directory) =>
+    await this.make({ name: 'tiny', origin: 'built-in', title: 'Tiny Linux', key }, (directory) =>
       buildImage('tiny', directory, this.paths),
     );
   }
 
   async remove(name: string): Promise<void> {
     this.find(name);
-    const users = this.usedBy(name);
-    if (users.length > 0) {
-      const who = users
-        .slice(0, 3)
-        .map((user) => `“${user}”`)
-        .join(', ');
-      throw new Refusal('in-use', `The image “${name}” is used by ${who}.`);
-    }
+    // One that is in the trash is to come back whole.
+    const trashed = await this.trashedUsers(name);
+    refuseUsed(name, [
+      ...this.usedBy(name).map((user) => `“${user}”`),
+      ...trashed.map((user) => `“${user}” in the trash`),
+    ]);
     const doomed = join(this.paths.images, `.gone-${name}-${randomBytes(4).toString('hex')}`);
     await rename(join(this.paths.images, name), doomed);
     this.entries.delete(name);
@@ -181,25 +187,27 @@ export class ImageLibrary {
     await rm(doomed, { recursive: true, force: true });
   }
 
+  /** Nothing of files that were only looked into stays. */
+  close(): Promise<void> {
+    return this.intake.close();
+  }
+
+  /** `work` fills the folder, which becomes the image; a new one unless given. */
   private async make(
-    name: string,
-    origin: ImageNote['origin'],
-    title: string,
-    key: string | undefined,
+    image: { name: string } & Pick<ImageNote, 'origin' | 'title' | 'key'>,
     work: (directory: string) => Promise<Made>,
+    building = join(this.paths.images, `.new-${image.name}-${randomBytes(4).toString('hex')}`),
   ): Promise<void> {
-    const building = join(this.paths.images, `.new-${name}-${randomBytes(4).toString('hex')}`);
+    const { name, ...about } = image;
     try {
       await makeDirectory(building);
       const made = await work(building);
       await rename(made.rawPath, join(building, diskFile));
       const note: ImageNote = {
-        origin,
-        title,
+        ...about,
         description: made.report.sentence,
         createdMs: this.nowMs(),
         report: made.report,
-        ...(key === undefined ? {} : { key }),
       };
       await writeFileAtomic(join(building, noteFile), JSON.stringify(note, null, 2));
       this.refuseTaken(name);
@@ -256,4 +264,11 @@ export class ImageLibrary {
       if (!this.entries.has(name) && !existsSync(join(this.paths.images, name))) return name;
     }
   }
+}
+
+function refuseUsed(image: string, users: readonly string[]): void {
+  if (users.length === 0) return;
+  const more = users.length > 3 ? ` and ${users.length - 3} more` : '';
+  const who = users.slice(0, 3).join(', ') + more;
+  throw new Refusal('in-use', `The image “${image}” is used by ${who}.`);
 }

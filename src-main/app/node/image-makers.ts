@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeDirectory } from '../../base/node/files.ts';
 import type { ImageReport } from '../../contract/things.ts';
-import { importImage, openImage } from '../../disks/node/import.ts';
+import { openImage } from '../../disks/node/import.ts';
 import type { ImageReport as DiskReport } from '../../disks/detect.ts';
 import { copySparse } from '../../disks/node/sparse.ts';
 import { buildDebian } from '../../images/node/debian.ts';
@@ -17,18 +17,7 @@ import type { Paths } from './paths.ts';
 
 export type Made = { rawPath: string; report: ImageReport };
 
-const workFile = 'work.raw';
-
-export async function importFile(path: string, directory: string, job: JobHandle): Promise<Made> {
-  const { report, rawPath } = await importImage({
-    path,
-    directory,
-    name: workFile,
-    signal: job.signal,
-    onProgress: (done, total, step) => job.report(total ? done / total : undefined, step),
-  });
-  return { rawPath, report: forClients(report) };
-}
+export const workFile = 'work.raw';
 
 /** What a file is; nothing of it stays. */
 export async function inspectFile(path: string, scratchParent: string): Promise<ImageReport> {
@@ -91,7 +80,8 @@ export function builtDirectory(paths: Paths): string {
   return join(paths.cache, 'built');
 }
 
-function forClients(report: DiskReport): ImageReport {
+/** A report as the contract has it. */
+export function forClients(report: DiskReport): ImageReport {
   const { verdict, ...rest } = report;
   return {
     ...rest,

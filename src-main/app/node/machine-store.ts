@@ -9,7 +9,7 @@ import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/files.ts';
-import { checkName, newSpecText, type SpecInput } from '../../machine/spec.ts';
+import { checkName, newSpecText, parseSpec, type SpecInput } from '../../machine/spec.ts';
 import type { TrashedMachine } from '../../contract/machine.ts';
 import type { Paths } from './paths.ts';
 
@@ -107,13 +107,37 @@ export class MachineStore {
 
   async trash(): Promise<TrashedMachine[]> {
     const found: TrashedMachine[] = [];
-    for (const entry of await readdir(this.paths.trash)) {
-      const [name, at] = entry.split('@');
-      if (!name || !at || unfinished.test(entry)) continue;
-      const realBytes = await folderBytes(join(this.paths.trash, entry));
-      found.push({ name, trashedMs: Number(at), realBytes });
+    for (const { name, trashedMs, entry } of await this.trashed()) {
+      const realBytes = await folderBytes(join(this.paths.trash, entry)).catch(() => undefined);
+      // Purged while we looked.
+      if (realBytes !== undefined) found.push({ name, trashedMs, realBytes });
     }
-    return found.sort((a, b) => b.trashedMs - a.trashedMs);
+    return found;
+  }
+
+  /** The folders in the trash, the newest first. */
+  private async trashed(): Promise<{ name: string; trashedMs: number; entry: string }[]> {
+    const entries = (await readdir(this.paths.trash)).filter((entry) => !unfinished.test(entry));
+    return entries
+      .flatMap((entry) => {
+        const [name, at] = entry.split('@');
+        return name && at ? [{ name, trashedMs: Number(at), entry }] : [];
+      })
+      .sort((a, b) => b.trashedMs - a.trashedMs);
+  }
+
+  /** Names in the trash whose disks lie over an image: they could not be brought back without. */
+  async trashedUsers(image: string): Promise<string[]> {
+    const users: string[] = [];
+    for (const { name, entry } of await this.trashed()) {
+      try {
+        const spec = parseSpec(await readFile(join(this.paths.trash, entry, specFile), 'utf8'));
+        if (spec.disks.some((disk) => disk.image === image)) users.push(name);
+      } catch {
+        // A machine.yaml that nobody can read names no image.
+      }
+    }
+    return users;
   }
 
   /** Brings back the machine of that name that was thrown away last. */

@@ -58,7 +58,10 @@ export class Uploads {
     return id;
   }
 
-  /** `done` deletes an uploaded file; a file of the user's own is never touched. */
+  /**
+   * `done` deletes an uploaded file; a file of the user's own is never touched. `alone` tells that
+   * nothing lies beside it, because its bytes were sent.
+   */
   resolve(source: { path: string } | { grant: string }, trusted: boolean) {
     if ('path' in source) {
       if (!trusted) {
@@ -68,13 +71,14 @@ export class Uploads {
         );
       }
       if (!isAbsolute(source.path)) throw new Refusal('usage', 'Name the file by its full path.');
-      return { path: source.path, title: basename(source.path), done: () => {} };
+      return { path: source.path, title: basename(source.path), alone: false, done: () => {} };
     }
     const grant = this.grants.get(source.grant);
     if (!grant) throw new Refusal('not-found', 'That file is no longer here; drop it again.');
     return {
       path: grant.path,
       title: grant.title,
+      alone: grant.owned,
       done: () => {
         this.grants.delete(source.grant);
         if (grant.owned) void rm(grant.path, { force: true });

@@ -139,7 +139,8 @@ class SpoolSource implements ByteSource {
 
 async function takeUp(unpacked: Unpacked, rawPath: string): Promise<FileSource | SpoolSource> {
   const { size } = await stat(unpacked.path);
-  return new SpoolSource(new NewFile(rawPath, unpacked.path, await open(unpacked.path, 'r+')), size);
+  const handle = await open(unpacked.path, 'r+');
+  return new SpoolSource(new NewFile(rawPath, unpacked.path, handle), size);
 }
 
 async function spool(

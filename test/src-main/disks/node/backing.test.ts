@@ -44,7 +44,7 @@ async function mustMatch(name: string): Promise<string[] | undefined> {
   return report.backing;
 }
 
-test('with consent it is the disk that QEMU sees, over raw, qcow2, and a chain of them', async () => {
+test('with consent it is the disk that QEMU sees, over raw, qcow2 and a chain', async () => {
   await child('on-raw', 'base.raw', 'raw');
   await child('on-qcow2', './base.qcow2', 'qcow2');
   await child('old', 'base.raw', 'raw', '-o', 'compat=0.10');
