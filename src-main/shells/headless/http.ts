@@ -1,37 +1,28 @@
 /**
  * The door for browsers: serves the built renderer, its WebSocket and uploads on the loopback
  * address only. Three things are asked of every request: the right Host (against DNS rebinding),
- * no foreign Origin, and the token: once as `/?token=…`, which sets a cookie, and the cookie from
- * then on. The token never reaches a script of the page.
+ * no foreign Origin, and the cookie. The cookie is given for the token (`/?token=…`, the address
+ * that is printed) or for a ticket (`/?ticket=…`, good once: tickets.ts); neither ever reaches a
+ * script of the page.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { extname, join, normalize, sep } from 'node:path';
+import { join, normalize, sep } from 'node:path';
 import { WebSocketServer } from 'ws';
 import { asRefusal } from '../../base/refusal.ts';
 import { Connection, type Api } from '../../rpc/server.ts';
 import { controlLengthMax } from '../../rpc/wire.ts';
 import { WebSocketChannel } from '../../rpc/node/websocket-channel.ts';
-import { securityHeaders } from '../security.ts';
+import { contentType, securityHeaders } from '../security.ts';
+import { peerUid, type Tickets } from './tickets.ts';
 
 const cookieName = 'nymph';
-const types: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.ico': 'image/x-icon',
-  '.woff2': 'font/woff2',
-  '.json': 'application/json',
-  '.webmanifest': 'application/manifest+json',
-};
-
 export interface HttpDoor {
   readonly root: string;
   readonly token: string;
+  readonly tickets: Tickets;
   readonly api: Api;
   /** Takes an uploaded file and answers with its grant. */
   receive(title: string, lengthBytes: number | undefined, body: IncomingMessage): Promise<string>;
@@ -77,26 +68,57 @@ async function answer(door: HttpDoor, request: IncomingMessage, response: Server
   const url = urlOf(request);
   harden(response);
   if (!url) return plain(response, 400, 'That is no address.');
-  const given = url.searchParams.get('token');
-  if (given !== null && request.method === 'GET' && goodHost(request, port)) {
-    if (!same(given, door.token))
-      return plain(response, 403, 'That is not the token of this server.');
-    url.searchParams.delete('token');
-    response.setHeader(
-      'Set-Cookie',
-      `${cookieName}-${port}=${door.token}; Path=/; HttpOnly; SameSite=Strict`,
-    );
-    response.setHeader('Location', url.pathname + url.search);
-    response.writeHead(303).end();
-    return;
+  if (request.method === 'GET' && goodHost(request, port)) {
+    const refused = letIn(door, url, request, response);
+    if (refused === true) return;
+    if (refused) return plain(response, 403, refused);
   }
   const refused = refusalFor(door, request, port);
   if (refused) return plain(response, 403, refused);
   if (request.method === 'PUT' && url.pathname === '/upload') {
     return upload(door, url, request, response);
   }
+  if (request.method === 'POST' && url.pathname === '/ticket') {
+    response.setHeader('Content-Type', 'application/json');
+    response.end(JSON.stringify({ ticket: door.tickets.issue() }));
+    return;
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') return plain(response, 405, 'No.');
   await sendFile(door.root, url.pathname, request, response);
+}
+
+/**
+ * Gives the cookie for a token or a ticket, and sends on to the address without it.
+ * @returns true when it has answered, why it refuses, or undefined when neither is shown.
+ */
+function letIn(
+  door: HttpDoor,
+  url: URL,
+  request: IncomingMessage,
+  response: ServerResponse,
+): true | string | undefined {
+  const token = url.searchParams.get('token');
+  const ticket = url.searchParams.get('ticket');
+  if (token === null && ticket === null) return undefined;
+  const port = request.socket.localPort ?? 0;
+  if (token !== null) {
+    if (!same(token, door.token)) return 'That is not the token of this server.';
+  } else {
+    const uid = peerUid({ localPort: port, remotePort: request.socket.remotePort ?? 0 });
+    // Before the ticket is spent: whoever read it off a command line must not use it up either.
+    if (uid !== undefined && uid !== 0 && uid !== process.getuid?.()) return 'Another user asks.';
+    if (!door.tickets.take(ticket!)) return 'That address was good once; start Nymph again.';
+  }
+  url.searchParams.delete('token');
+  url.searchParams.delete('ticket');
+  response.setHeader(
+    'Set-Cookie',
+    `${cookieName}-${port}=${door.token}; Path=/; HttpOnly; SameSite=Strict`,
+  );
+  // One slash: two would name another host.
+  response.setHeader('Location', url.pathname.replace(/^\/+/, '/') + url.search);
+  response.writeHead(303).end();
+  return true;
 }
 
 /** Undefined for what is no path, such as `//`. */
@@ -175,7 +197,7 @@ async function sendFile(
     return plain(response, 404, 'Not here.');
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) return plain(response, 404, 'Not here.');
-  response.setHeader('Content-Type', types[extname(path)] ?? 'application/octet-stream');
+  response.setHeader('Content-Type', contentType(path));
   response.setHeader('Content-Length', found.size);
   if (wanted.startsWith(`${sep}assets${sep}`)) {
     response.setHeader('Cache-Control', 'max-age=31536000, immutable');

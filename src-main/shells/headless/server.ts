@@ -17,6 +17,7 @@ import { SocketChannel } from '../../rpc/node/socket-channel.ts';
 import { Connection } from '../../rpc/server.ts';
 import { connectHome, holderOf, HomeHeld, takeHome } from './home-lock.ts';
 import { openHttpDoor, portOf } from './http.ts';
+import { Tickets } from './tickets.ts';
 
 export interface ServerOptions {
   readonly home?: string;
@@ -78,6 +79,7 @@ async function serve(
     {
       root: rendererDirectory(),
       token,
+      tickets: new Tickets(clock.elapsedMs),
       api: app.api,
       receive: (title, lengthBytes, body) => app.uploads.receive(title, lengthBytes, body),
     },

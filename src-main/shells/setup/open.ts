@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { nymphPaths } from '../../app/node/paths.ts';
 import { findOrStart } from '../headless/server.ts';
+import { windowUrl } from '../headless/tickets.ts';
 import { findChromium, openChromium } from '../window/chromium.ts';
 import { root } from './builds.ts';
 import type { Printer } from './print.ts';
@@ -61,7 +62,7 @@ async function serve(opening: Opening): Promise<number> {
   const url = own ? own.url : other.url;
   signal.addEventListener('abort', quit, { once: true });
   if (signal.aborted) quit();
-  const window = opening.display ? openWindow(url, printer) : undefined;
+  const window = opening.display ? await openWindow(url, printer) : undefined;
   if (!window) {
     // The address is what a script wants of this program, so it alone goes to stdout.
     process.stdout.write(`${url}\n`);
@@ -77,7 +78,7 @@ async function serve(opening: Opening): Promise<number> {
   return signal.aborted && window ? 130 : 0;
 }
 
-function openWindow(url: string, printer: Printer) {
+async function openWindow(url: string, printer: Printer) {
   const program = findChromium(process.env.PATH ?? '');
   if (!program) {
     printer.say('There is no Chromium for a window; open the address in a browser.');
@@ -86,7 +87,7 @@ function openWindow(url: string, printer: Printer) {
   const isRoot = process.getuid?.() === 0;
   if (isRoot) printer.say('Running as root: the window’s own sandbox is off.');
   const profile = join(nymphPaths(process.env).state, 'chromium');
-  const child = openChromium(program, { url, profile, isRoot });
+  const child = openChromium(program, { url: await windowUrl(url), profile, isRoot });
   const closed = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('exit', () => resolve());

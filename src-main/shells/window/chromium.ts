@@ -26,6 +26,7 @@ export function findChromium(searchPath: string): string | undefined {
 }
 
 export interface ChromiumWindow {
+  /** Everybody on this host can read it: with a ticket in it, never with the token. */
   readonly url: string;
   /** Folder of the profile; made when it is not there. */
   readonly profile: string;

@@ -15,8 +15,11 @@ import { Client } from '../../../../src-main/rpc/client.ts';
 import { WebSocketChannel } from '../../../../src-main/rpc/node/websocket-channel.ts';
 import type { Api, Caller } from '../../../../src-main/rpc/server.ts';
 import { openHttpDoor, portOf } from '../../../../src-main/shells/headless/http.ts';
+import { Tickets } from '../../../../src-main/shells/headless/tickets.ts';
 
 const token = 'a-token-of-this-test';
+let nowMs = 0;
+const tickets = new Tickets(() => nowMs);
 let home: string;
 let server: Server;
 let port: number;
@@ -50,7 +53,7 @@ before(async () => {
   mkdirSync(join(home, 'renderer-too'));
   writeFileSync(join(home, 'renderer-too/secret.txt'), 'secret');
   symlinkSync('/nowhere', join(root, 'broken'));
-  server = await openHttpDoor({ root, token, api, receive }, 0);
+  server = await openHttpDoor({ root, token, tickets, api, receive }, 0);
   port = portOf(server);
 });
 
@@ -115,6 +118,56 @@ suite('the token', () => {
     const answers = [await ask('/'), await ask('/', nothing), await ask('/missing')];
     for (const { text, headers } of answers)
       assert.ok(!(text + JSON.stringify(headers)).includes(token));
+  });
+});
+
+suite('a ticket', () => {
+  const cookie = [`nymph-PORT=${token}; Path=/; HttpOnly; SameSite=Strict`];
+  const use = async (ticket: string) => {
+    const { status, headers } = await ask(`/?ticket=${ticket}`, nothing);
+    const set = headers['set-cookie']?.map((text) => text.replace(`-${port}=`, '-PORT='));
+    return { status, set, location: headers.location };
+  };
+  const fetched = async () => {
+    const { text } = await ask('/ticket', {}, { method: 'POST' });
+    return (JSON.parse(text) as { ticket: string }).ticket;
+  };
+
+  test('is had with the cookie, and only by asking for it', async () => {
+    for (const [headers, method] of [
+      [nothing, 'POST'],
+      [{ origin: 'http://evil.example' }, 'POST'],
+      [{}, 'GET'],
+    ] as const) {
+      assert.doesNotMatch((await ask('/ticket', headers, { method })).text, /"ticket"/);
+    }
+    assert.notEqual(await fetched(), await fetched());
+  });
+
+  test('lets in once', async () => {
+    const ticket = await fetched();
+    assert.deepEqual(await use(ticket), { status: 303, set: cookie, location: '/' });
+    assert.deepEqual(await use(ticket), { status: 403, set: undefined, location: undefined });
+  });
+
+  test('lets in for a minute', async () => {
+    const [early, late] = [await fetched(), await fetched()];
+    nowMs += 59_999;
+    assert.equal((await use(early)).status, 303);
+    nowMs += 1;
+    assert.equal((await use(late)).status, 403);
+    assert.equal((await use('')).status, 403);
+  });
+
+  test('is not kept without limit: the oldest go first', async () => {
+    const first = await fetched();
+    for (let count = 0; count < 64; count += 1) await fetched();
+    assert.equal((await use(first)).status, 403);
+  });
+
+  test('never leads to another host', async () => {
+    const { headers } = await ask(`/.//evil.example/?ticket=${await fetched()}`, nothing);
+    assert.equal(headers.location, '/evil.example/');
   });
 });
 

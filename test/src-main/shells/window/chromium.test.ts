@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromiumArguments, findChromium } from '../../../../src-main/shells/window/chromium.ts';
 
-const window = { url: 'http://127.0.0.1:1/?token=t', profile: '/s/chromium', isRoot: false };
+const window = { url: 'http://127.0.0.1:1/?ticket=t', profile: '/s/chromium', isRoot: false };
 
 test('it is an app window with a profile of its own', () => {
   const words = chromiumArguments(window);
-  assert.ok(words.includes('--app=http://127.0.0.1:1/?token=t'));
+  assert.ok(words.includes('--app=http://127.0.0.1:1/?ticket=t'));
   assert.ok(words.includes('--user-data-dir=/s/chromium'));
   assert.ok(!words.some((word) => word.startsWith('--remote-debugging')));
 });
