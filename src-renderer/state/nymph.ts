@@ -10,6 +10,7 @@ import { Session } from './session.svelte.ts';
 import { Stats } from './stats.svelte.ts';
 import { Host, Images, Jobs, Kernels, Networks, Trash } from './things.svelte.ts';
 import { Toasts } from './toasts.svelte.ts';
+import { Traffic } from './traffic.svelte.ts';
 
 export class Nymph {
   readonly toasts = new Toasts();
@@ -18,6 +19,7 @@ export class Nymph {
   readonly machines = new Machines(this.link, this.session);
   readonly stats = new Stats(this.link, this.session);
   readonly networks = new Networks(this.link);
+  readonly traffic = new Traffic(this.link, this.session, this.networks);
   readonly images = new Images(this.link);
   readonly kernels = new Kernels(this.link);
   readonly jobs = new Jobs(this.link, this.toasts);

@@ -7,16 +7,18 @@ export type Page = (typeof pages)[number];
 export type Route =
   | { at: 'home' }
   | { at: Page }
+  | { at: 'lan'; name: string }
   | { at: 'machine'; id: string; tab: MachineTab };
 
 /** Anything that is no place is home: an address may come from anywhere. */
 export function routeOf(hash: string): Route {
   const [first = '', second = '', third = ''] = hash.replace(/^#\/?/, '').split('/');
   const page = pages.find((name) => name === first);
-  if (page) return { at: page };
-  if (first !== 'machine' || !second) return { at: 'home' };
+  if (page && !(page === 'networks' && second)) return { at: page };
+  if ((first !== 'machine' && first !== 'networks') || !second) return { at: 'home' };
   const tab = machineTabs.find((name) => name === third) ?? 'overview';
   try {
+    if (first === 'networks') return { at: 'lan', name: decodeURIComponent(second) };
     return { at: 'machine', id: decodeURIComponent(second), tab };
   } catch {
     return { at: 'home' };
@@ -25,6 +27,7 @@ export function routeOf(hash: string): Route {
 
 export function hashOf(route: Route): string {
   if (route.at === 'home') return '#/';
+  if (route.at === 'lan') return `#/networks/${encodeURIComponent(route.name)}`;
   if (route.at !== 'machine') return `#/${route.at}`;
   return `#/machine/${encodeURIComponent(route.id)}/${route.tab}`;
 }

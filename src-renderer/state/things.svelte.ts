@@ -16,12 +16,7 @@ import type { Link } from './link.svelte.ts';
 import { Mirror } from './mirror.svelte.ts';
 import type { Toasts } from './toasts.svelte.ts';
 
-const historyMax = 120;
-
 export class Networks extends Mirror<NetworkView> {
-  /** Bytes a second through each LAN, one number for each time the server told us. */
-  readonly history = new SvelteMap<string, readonly number[]>();
-
   constructor(link: Link) {
     super(({ id }) => id, ({ name }) => name);
     link.onOpen((client) => {
@@ -29,12 +24,6 @@ export class Networks extends Mirror<NetworkView> {
       client.on('network.changed', (network) => this.put(network));
       client.on('network.removed', ({ id }) => this.drop(id));
     });
-  }
-
-  override put(network: NetworkView): void {
-    const had = this.history.get(network.id) ?? [];
-    this.history.set(network.id, [...had, network.rxBytesPerSecond].slice(-historyMax));
-    super.put(network);
   }
 
   find(idOrName: string): NetworkView | undefined {
@@ -87,6 +76,8 @@ export class Jobs {
         const before = this.byId.get(job.id)?.state;
         this.byId.set(job.id, job);
         if (before !== 'running' || job.state === 'running') return;
+        // Whoever asked for a look is told what was seen.
+        if (job.kind === 'image-look') return;
         if (job.state === 'done') toasts.show('good', `${job.title}: done.`);
         if (job.state === 'failed') toasts.show('refusal', job.error ?? `${job.title} failed.`);
       });
@@ -124,10 +115,8 @@ export class Trash {
   constructor(link: Link) {
     this.link = link;
     link.onOpen((client) => {
-      // No event tells of the trash itself; what comes from it or goes to it is an event.
-      const look = () => void this.look();
-      client.on('snapshot', look);
-      client.on('machine.removed', look);
+      client.on('snapshot', () => void this.look());
+      client.on('trash.changed', ({ machines }) => (this.list = machines));
     });
   }
 

@@ -90,6 +90,12 @@ export class NymphWindow {
     await this.page.getByRole('heading', { level: 1, name: place }).waitFor();
   }
 
+  async openLan(name: string): Promise<void> {
+    await this.goTo('Networks');
+    await this.page.getByRole('main').getByRole('link', { name, exact: true }).click();
+    await this.page.getByRole('heading', { level: 1, name }).waitFor();
+  }
+
   async palette(command?: string): Promise<void> {
     await this.page.getByRole('button', { name: /^Commands/ }).click();
     if (!command) return;
@@ -169,7 +175,15 @@ export async function* walk(window: NymphWindow): AsyncGenerator<Stop> {
     await page.waitForTimeout(500);
     yield { name: place.split(' ')[0]!.toLowerCase() };
   }
+  await walkLan(window);
+  yield { name: 'lan' };
   yield* walkDialogs(window);
+}
+
+async function walkLan(window: NymphWindow): Promise<void> {
+  await window.openLan('lab');
+  await window.page.getByRole('button', { name: /^Graph of/ }).first().click();
+  await window.page.waitForTimeout(2500);
 }
 
 async function machineNames(window: NymphWindow): Promise<Map<string, string>> {

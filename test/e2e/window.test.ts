@@ -197,6 +197,18 @@ describe('the window', () => {
     await page.getByLabel('LAN lan', { exact: true }).waitFor();
   });
 
+  test('the page of a LAN shows what each port moves, and opens a row to its graph', async () => {
+    await window.openLan('lab');
+    const row = page.getByRole('row', { name: /^Graph of gateway/ });
+    await row.getByText(/[1-9].* [KM]iB\/s/).first().waitFor();
+    await page.getByRole('button', { name: 'Graph of gateway' }).click();
+    await page.getByRole('img', { name: /^gateway: received [1-9]/ }).waitFor();
+    await page.getByLabel('Connect a machine to lab').selectOption({ label: 'tiny' });
+    await page.getByRole('link', { name: 'tiny', exact: true }).waitFor();
+    await page.getByRole('switch', { name: 'DHCP' }).click();
+    await page.getByRole('switch', { name: 'DHCP', checked: false }).waitFor();
+  });
+
   test('broken settings point at their line and can be mended as text', async () => {
     await window.openMachine('sensor', 'Settings');
     const text = page.getByRole('textbox', { name: 'machine.yaml' });

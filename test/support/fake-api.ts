@@ -34,6 +34,7 @@ export class FakeApi implements Api {
   private readonly consoles = new Map<string, Set<StreamPort>>();
   private readonly scrollback = new Map<string, string>();
   private lastJob = 0;
+  private readonly sinceMs = Date.now();
   private readonly stepMs: number;
   private readonly timer: ReturnType<typeof setInterval>;
 
@@ -198,9 +199,19 @@ export class FakeApi implements Api {
           mac: nic.mac,
           address: nic.addresses[0],
           linkUp: machine.state === 'running',
-          rxFrames: 81_204, rxBytes: 61_000_000, txFrames: 63_121, txBytes: 9_400_000, dropped: 0,
+          ...this.moved(machine),
         })));
     }
+  }
+
+  /** Counters of a port, which grow in waves while its machine runs. */
+  private moved(machine: MachineView) {
+    const seconds = machine.state === 'running' ? (Date.now() - this.sinceMs) / 1000 : 0;
+    const grown = (period: number) =>
+      Math.round(2e5 * machine.name.length * (seconds + 0.9 * period * Math.sin(seconds / period)));
+    const rxBytes = 9_400_000 + grown(3);
+    const txBytes = 61_000_000 + grown(5);
+    return { rxFrames: rxBytes >> 10, rxBytes, txFrames: txBytes >> 10, txBytes, dropped: 0 };
   }
 
   private changedNetwork(name: string): void {
@@ -359,7 +370,7 @@ export class FakeApi implements Api {
       const found = this.find(machine);
       return this.put(found, { disks: found.disks.filter(({ id }) => id !== disk) });
     },
-    'network.list': () => [...this.networks.values()],
+    'network.list': () => (this.wire(), [...this.networks.values()]),
     'network.create': ({ name, dhcp, dns }) => {
       if (this.networks.has(name)) throw new Refusal('exists', `There is already a LAN “${name}”.`);
       const third = this.networks.size + 1;
