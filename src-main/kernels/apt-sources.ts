@@ -39,6 +39,22 @@ export function parseSources(files: readonly SourceFile[]): AptSource[] {
 
 /** The entries of the release's own main archive, widened to the suites worth asking. */
 export function kernelSuites(entries: readonly AptSource[], release: Release): AptSource[] {
+  return widened(entries, release, debianSuites);
+}
+
+/**
+ * The same for packages of riscv64, which Debian has since trixie; Ubuntu keeps them on a mirror
+ * of their own, which its usual configuration does not name.
+ */
+export function riscvSuites(entries: readonly AptSource[], release: Release): AptSource[] {
+  return widened(entries, release, ['trixie']);
+}
+
+function widened(
+  entries: readonly AptSource[],
+  release: Release,
+  moreOfDebian: readonly string[],
+): AptSource[] {
   const debian = release.id === 'debian' || /(^| )debian( |$)/.test(release.idLike);
   const ubuntu = release.id === 'ubuntu' || /(^| )ubuntu( |$)/.test(release.idLike);
   const own = entries.filter((entry) => isMainArchive(entry, release, debian && !ubuntu));
@@ -48,7 +64,7 @@ export function kernelSuites(entries: readonly AptSource[], release: Release): A
     const uris = entry.uris.filter((uri) => !uri.startsWith('cdrom:') && !seen.has(uri));
     uris.forEach((uri) => seen.add(uri));
     if (uris.length === 0 || sources.length >= mirrorsMax) continue;
-    const more = debian && !ubuntu ? debianSuites : [`${release.codename}-updates`];
+    const more = debian && !ubuntu ? moreOfDebian : [`${release.codename}-updates`];
     const suites = [...new Set([...entry.suites.filter((s) => !s.endsWith('/')), ...more])];
     sources.push({ ...entry, uris, suites, components: ['main'] });
   }
@@ -75,7 +91,10 @@ export function writeSources(sources: readonly AptSource[]): string {
 export function parseRelease(osRelease: string): Release {
   const value = (key: string): string => {
     const line = osRelease.split('\n').find((each) => each.startsWith(`${key}=`)) ?? '';
-    return line.slice(key.length + 1).trim().replace(/^(["'])(.*)\1$/, '$2');
+    return line
+      .slice(key.length + 1)
+      .trim()
+      .replace(/^(["'])(.*)\1$/, '$2');
   };
   return {
     id: value('ID'),

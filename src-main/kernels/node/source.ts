@@ -13,10 +13,10 @@ import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { makeDirectory, readTextIfThere, writeFileAtomic } from '../../base/node/files.ts';
 import { Refusal } from '../../base/refusal.ts';
-import { kernelSuites, parseRelease, parseSources, writeSources } from '../apt-sources.ts';
-import type { SourceFile } from '../apt-sources.ts';
+import { kernelSuites } from '../apt-sources.ts';
 import { parseOffers, type SourceOffer } from '../debian-version.ts';
 import { applyEdits, editedFiles, sourceKey, type KernelRecipe } from '../recipe.ts';
+import { privateApt } from './private-apt.ts';
 import { programEnvironment, type RunOptions } from './run.ts';
 
 export type SourceOptions = {
@@ -77,7 +77,11 @@ async function chosenSource(root: string): Promise<SourceOffer | undefined> {
 /** Newest first. Writes the private apt state and brings its lists up to date. */
 async function findOffers(options: SourceOptions): Promise<SourceOffer[]> {
   options.onStep('fetch', 0);
-  const apt = await privateApt(options);
+  const apt = await privateApt({
+    directory: join(options.cacheDirectory, 'apt'),
+    suites: kernelSuites,
+    aptDirectory: options.aptDirectory,
+  });
   // A suite that the mirror does not have is a failure to apt, and none to us.
   await options.run([...apt, 'update'], { accept: [100] });
   const cache = ['apt-cache', ...apt.slice(1)];
@@ -85,59 +89,6 @@ async function findOffers(options: SourceOptions): Promise<SourceOffer[]> {
   const wanted = names.filter((name) => /^linux-source-\d+(\.\d+)+$/.test(name)).slice(0, 100);
   if (wanted.length === 0) return [];
   return parseOffers(await options.run([...cache, 'madison', ...wanted]));
-}
-
-/** The beginning of an apt-get command that uses nothing of the system but its keys. */
-async function privateApt(options: SourceOptions): Promise<string[]> {
-  const files = await readAptSources(options.aptDirectory ?? '/etc/apt');
-  const release = parseRelease((await readTextIfThere('/etc/os-release')) ?? '');
-  const sources = kernelSuites(parseSources(files), release);
-  if (sources.length === 0) {
-    throw new Refusal(
-      'unavailable',
-      'The apt configuration of this machine names no Debian or Ubuntu mirror to fetch from.',
-    );
-  }
-  const root = await makeDirectory(join(options.cacheDirectory, 'apt'));
-  await makeDirectory(join(root, 'state/lists/partial'));
-  await makeDirectory(join(root, 'cache/archives/partial'));
-  await makeDirectory(join(root, 'sources'));
-  await writeFile(join(root, 'state/status'), '');
-  await writeFile(join(root, 'sources/kernel.sources'), writeSources(sources));
-  await writeFile(
-    join(root, 'apt.conf'),
-    [
-      `Dir::State "${root}/state";`,
-      `Dir::State::status "${root}/state/status";`,
-      `Dir::Cache "${root}/cache";`,
-      'Dir::Etc::sourcelist "/dev/null";',
-      `Dir::Etc::sourceparts "${root}/sources";`,
-      'APT::Sandbox::User "";',
-      'Acquire::Languages "none";',
-      'Acquire::Retries "3";',
-      // What the system does after its own updates is not ours to start.
-      '#clear APT::Update::Post-Invoke;',
-      '#clear APT::Update::Post-Invoke-Success;',
-      '#clear DPkg::Post-Invoke;',
-      '',
-    ].join('\n'),
-  );
-  return ['apt-get', '-c', join(root, 'apt.conf'), '-q'];
-}
-
-async function readAptSources(directory: string): Promise<SourceFile[]> {
-  const parts = join(directory, 'sources.list.d');
-  const names = existsSync(parts) ? (await readdir(parts)).sort() : [];
-  const paths = [
-    join(directory, 'sources.list'),
-    ...names.filter((name) => /\.(list|sources)$/.test(name)).map((name) => join(parts, name)),
-  ];
-  const files: SourceFile[] = [];
-  for (const name of paths) {
-    const text = await readTextIfThere(name);
-    if (text !== undefined) files.push({ name, text });
-  }
-  return files;
 }
 
 /** A mirror may list what it does not have yet; then the next newest serves. */

@@ -1,0 +1,84 @@
+/**
+ * What the process of a portable machine is told: written by the engine into the machine's run
+ * directory before the process starts, read by `node/child.ts`. Pure, so that the exact words can
+ * be shown and tested.
+ */
+import type { DescriptorLayout } from '../../machine/descriptors.ts';
+import type { LaunchPlan } from '../../machine/engine.ts';
+import { ramMibMax } from './machine.ts';
+
+export interface MachineFile {
+  readonly name: string;
+  readonly memoryMib: number;
+  readonly cpus: number;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly bootArguments: string;
+  readonly layout: DescriptorLayout;
+  readonly disks: readonly { index: number; path: string; backing?: string }[];
+  readonly nics: readonly { slot: number; mac: string }[];
+}
+
+/** Which virtio slot holds what; an empty one can be filled while the machine runs. */
+export const slots = {
+  random: 0,
+  agent: 1,
+  /** Consoles 1 and following; console 0 is the serial line. */
+  consoles: 2,
+  disks: 9,
+  nics: 17,
+  count: 21,
+} as const;
+
+export const disksMax = slots.nics - slots.disks;
+
+/** The guest's names: /dev/hvc0 is the agent's, as the first virtio console. */
+export const agentDevice = '/dev/hvc0';
+
+export function consoleDevice(console: number): string {
+  return console === 0 ? '/dev/ttyS0' : `/dev/hvc${console}`;
+}
+
+export function rootDevice(partition: number): string {
+  return partition === 0 ? '/dev/vda' : `/dev/vda${partition}`;
+}
+
+export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): MachineFile {
+  const { spec } = plan;
+  const words = [
+    `console=ttyS0`,
+    'quiet',
+    // A panic ends the machine at once, and its last lines tell why.
+    'panic=-1',
+    `nymph.root=${rootDevice(spec.rootPartition)}`,
+    `nymph.rootfs=${spec.rootFilesystem}`,
+    `nymph.agent=${agentDevice}`,
+    `nymph.hostname=${plan.name}`,
+    // The kernel's own names, by which we know the cards.
+    'net.ifnames=0',
+    ...(spec.init ? [`nymph.init=${spec.init}`] : []),
+    ...spec.commandLine.split(/\s+/).filter(Boolean),
+  ];
+  return {
+    name: plan.name,
+    memoryMib: memoryMibOf(spec.memory),
+    cpus: spec.cpus,
+    kernel: plan.kernel.path,
+    initramfs: plan.initramfs,
+    bootArguments: words.join(' '),
+    layout,
+    disks: plan.disks.map(({ index, path, backing }) => ({
+      index,
+      path,
+      ...(backing === undefined ? {} : { backing }),
+    })),
+    nics: spec.nics.map(({ slot, mac }) => ({ slot, mac })),
+  };
+}
+
+/** The machine's memory in whole 2 MiB, which is how its first page tables are made. */
+function memoryMibOf(bytes: number): number {
+  return Math.floor(bytes / 2 ** 21) * 2;
+}
+
+export const memoryBytesMax = ramMibMax * 2 ** 20;

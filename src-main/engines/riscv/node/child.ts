@@ -1,0 +1,186 @@
+/**
+ * The process of a portable machine: `node child.ts RUN_DIRECTORY/`. It reads `machine.json` there,
+ * holds the descriptors it inherited (`machine/descriptors.ts`) and runs until the guest powers
+ * off. A guest that restarts is started anew in the same process.
+ *
+ * Exit code: 0 powered off; 1 the machine failed or its kernel panicked, told on the console.
+ */
+import { randomFillSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Socket } from 'node:net';
+import { gunzipSync } from 'node:zlib';
+import { Refusal } from '../../../base/refusal.ts';
+import { VirtioBlock } from '../devices/virtio/block.ts';
+import { VirtioConsole } from '../devices/virtio/console.ts';
+import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
+import { VirtioNet } from '../devices/virtio/net.ts';
+import { VirtioRandom } from '../devices/virtio/random.ts';
+import { disksMax, slots, type MachineFile } from '../machine-file.ts';
+import type { BlockPort, ConsolePort } from '../ports.ts';
+import { fileBlock } from './file-block.ts';
+import { FrameSlots } from './frame-slots.ts';
+import { OverlayBlock } from './overlay-block.ts';
+import { run, type Ended } from './run.ts';
+
+/** What waits for a reader of a console before its line is busy. */
+const pendingOutputBytesMax = 1 << 16;
+/** Enough of the last words to see a panic in them. */
+const tailBytes = 8192;
+const imageBytesMax = 512 << 20;
+
+type Make = (wiring: Wiring) => VirtioDevice;
+
+/** A console or the agent's line, over the two pipes that this process inherited. */
+class PipeConsole implements ConsolePort {
+  tail = '';
+  private readonly output: Socket;
+  private readonly input: Socket;
+  private listener: (bytes: Uint8Array) => void = () => {};
+
+  constructor(fds: { input: number; output: number }, onRoom: () => void) {
+    this.input = new Socket({ fd: fds.input, readable: true, writable: false });
+    this.output = new Socket({ fd: fds.output, readable: false, writable: true });
+    this.input.on('data', (bytes) => this.listener(bytes));
+    this.output.on('drain', onRoom);
+    for (const socket of [this.input, this.output]) socket.on('error', () => {});
+  }
+
+  get full(): boolean {
+    return this.output.writableLength > pendingOutputBytesMax;
+  }
+
+  get pending(): boolean {
+    return this.output.writableLength > 0;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.output.write(bytes);
+  }
+
+  /** Console 0's last words are kept, for the reason of an end. */
+  keepTail(bytes: Uint8Array): void {
+    this.tail = (this.tail + Buffer.from(bytes).toString('latin1')).slice(-tailBytes);
+  }
+
+  onInput(listener: (bytes: Uint8Array) => void): void {
+    this.listener = listener;
+  }
+}
+
+async function main(): Promise<number> {
+  const runDirectory = process.argv[2] ?? '';
+  const file = JSON.parse(readFileSync(join(runDirectory, 'machine.json'), 'utf8')) as MachineFile;
+  let ring = () => {};
+  const onRoom = () => ring();
+  const consoles = file.layout.consoles.map((fds) => new PipeConsole(fds, onRoom));
+  const agent = new PipeConsole(file.layout.agent, onRoom);
+  const frames = new FrameSlots(file.layout.nics.map(({ near }) => near));
+  const console0 = consoles[0]!;
+  const first: ConsolePort = {
+    get full() {
+      return console0.full;
+    },
+    write: (bytes) => {
+      console0.keepTail(bytes);
+      console0.write(bytes);
+    },
+    onInput: (listener) => console0.onInput(listener),
+  };
+  try {
+    for (;;) {
+      console0.tail = '';
+      const ended = await powerOn(file, { first, consoles, agent, frames }, (power) => {
+        ring = power;
+      });
+      if (ended.reason === 'poweroff') return 0;
+      if (ended.reason === 'failure' || /Kernel panic - not syncing/.test(console0.tail)) return 1;
+    }
+  } catch (thrown) {
+    const said = thrown instanceof Refusal ? thrown.message : String((thrown as Error).stack);
+    first.write(Buffer.from(`\r\nNymph: ${said.replaceAll('\n', '\r\n')}\r\n`));
+    return 1;
+  } finally {
+    await drained([...consoles, agent]);
+  }
+}
+
+type Lines = {
+  first: ConsolePort;
+  consoles: PipeConsole[];
+  agent: PipeConsole;
+  frames: FrameSlots;
+};
+
+async function powerOn(
+  file: MachineFile,
+  { first, consoles, agent, frames }: Lines,
+  onPower: (ring: () => void) => void,
+): Promise<Ended> {
+  const devices = new Array<Make | null>(slots.count).fill(null);
+  const disks = file.disks.slice(0, disksMax).map((disk) => ({ ...disk, port: openDisk(disk) }));
+  devices[slots.random] = (wiring) =>
+    new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) });
+  devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
+  consoles.slice(1).forEach((port, n) => {
+    devices[slots.consoles + n] = (wiring) => new VirtioConsole(wiring, port, 80, 24);
+  });
+  for (const { index, port } of disks) {
+    devices[slots.disks + index] = (wiring) => new VirtioBlock(wiring, port, `disk${index}`);
+  }
+  for (const { slot, mac } of file.nics) {
+    devices[slots.nics + slot] = (wiring) => new VirtioNet(wiring, frames.port(slot, macOf(mac)));
+  }
+  try {
+    return await run({
+      ramMib: file.memoryMib,
+      harts: file.cpus,
+      kernel: load(file.kernel),
+      initrd: readFileSync(file.initramfs),
+      bootArguments: file.bootArguments,
+      seed: randomFillSync(new Uint8Array(32)),
+      console: first,
+      devices,
+      onPower: ({ memory, ring }) => {
+        onPower(ring);
+        frames.open(memory);
+      },
+      onWake: () => frames.look(),
+    });
+  } finally {
+    await frames.close();
+    for (const { port } of disks) port.close();
+  }
+}
+
+function openDisk(disk: MachineFile['disks'][number]): BlockPort & { close(): void } {
+  return disk.backing === undefined
+    ? fileBlock(disk.path, false)
+    : new OverlayBlock(disk.path, disk.backing);
+}
+
+function load(path: string): Uint8Array {
+  const bytes = readFileSync(path);
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  return gunzipSync(bytes, { maxOutputLength: imageBytesMax });
+}
+
+function macOf(text: string): Uint8Array {
+  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+}
+
+/** The last words reach the pipes, but a reader that is gone holds nobody up. */
+async function drained(consoles: PipeConsole[]): Promise<void> {
+  for (let waits = 0; waits < 20; waits++) {
+    if (consoles.every((port) => !port.pending)) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: Error) => {
+    process.stderr.write(`${error.stack ?? error.message}\n`);
+    process.exit(1);
+  },
+);

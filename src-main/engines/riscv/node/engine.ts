@@ -1,0 +1,88 @@
+/**
+ * The portable engine: starts a RISC-V machine as a Node process of its own session, inside a
+ * compartment where there is one, and finds it again after a restart of ours.
+ */
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { Refusal } from '../../../base/refusal.ts';
+import { compartmentArguments } from '../../../machine/compartment.ts';
+import { nicSlots, type DescriptorLayout } from '../../../machine/descriptors.ts';
+import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
+import { findChild, startChild, type Program } from '../../../machine/node/child.ts';
+import { findByArgument } from '../../../machine/node/processes.ts';
+import { machineFile, memoryBytesMax } from '../machine-file.ts';
+import { hartsMax } from '../machine.ts';
+import { PortableMachine } from './portable-machine.ts';
+
+const child = join(import.meta.dirname, 'child.ts');
+/** The sources, or what stands for them in a package: all that the process imports. */
+const sources = resolve(import.meta.dirname, '../../..');
+const modules = ['koffi', '@koromix']
+  .map((name) => resolve(sources, '../node_modules', name))
+  .filter((path) => existsSync(path));
+/** Where a dynamically linked Node finds its loader and libraries. */
+const systemFolders = ['/usr', '/lib', '/lib64', '/etc/ld.so.cache'];
+
+export class PortableEngine implements Engine {
+  readonly name = 'portable';
+  readonly nicSlots = nicSlots;
+  private readonly now: () => number;
+
+  constructor(now: () => number) {
+    this.now = now;
+  }
+
+  async launch(plan: LaunchPlan): Promise<RunningMachine> {
+    const { spec } = plan;
+    if (spec.memory > memoryBytesMax) {
+      throw new Refusal('unsupported', 'The portable engine runs machines with up to 3GiB.');
+    }
+    if (spec.cpus > hartsMax) {
+      throw new Refusal('unsupported', `The portable engine runs up to ${hartsMax} processors.`);
+    }
+    const started = await startChild(plan, this.now(), async (layout) => {
+      const path = join(plan.runDirectory, 'machine.json');
+      await writeFile(path, JSON.stringify(machineFile(plan, layout)), { mode: 0o600 });
+      return programOf(plan, layout);
+    });
+    return new PortableMachine({ plan, ...started });
+  }
+
+  async adopt(
+    plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>,
+  ): Promise<RunningMachine | undefined> {
+    const { runDirectory } = plan;
+    const found = await findChild(runDirectory, () => findByArgument(`${runDirectory}/`));
+    return found && new PortableMachine({ plan, ...found, ends: new Map() });
+  }
+}
+
+function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
+  const program = {
+    path: process.execPath,
+    line: ['--disable-warning=ExperimentalWarning', child, `${plan.runDirectory}/`, plan.name],
+    env: { HOME: plan.runDirectory, ELECTRON_RUN_AS_NODE: '1' },
+  };
+  if (!plan.confined) return program;
+  const compartment = compartmentArguments({
+    readOnly: [
+      ...systemFolders,
+      dirname(process.execPath),
+      sources,
+      ...modules,
+      plan.kernel.path,
+      plan.initramfs,
+      ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
+    ],
+    writable: [plan.directory, plan.runDirectory],
+    directory: plan.directory,
+    home: plan.runDirectory,
+    infoFd: layout.count,
+  });
+  return { ...program, compartment: withVariable(compartment, 'ELECTRON_RUN_AS_NODE', '1') };
+}
+
+function withVariable(compartment: readonly string[], name: string, value: string): string[] {
+  return [...compartment.slice(0, -1), '--setenv', name, value, '--'];
+}

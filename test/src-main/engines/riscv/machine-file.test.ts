@@ -1,0 +1,61 @@
+/** What the process of a portable machine is told. */
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import {
+  agentDevice,
+  consoleDevice,
+  machineFile,
+  slots,
+} from '../../../../src-main/engines/riscv/machine-file.ts';
+import { board } from '../../../../src-main/engines/riscv/board.ts';
+import { layoutDescriptors } from '../../../../src-main/machine/descriptors.ts';
+import { newSpecText, parseSpec } from '../../../../src-main/machine/spec.ts';
+
+const spec = parseSpec(
+  newSpecText({
+    id: '0000abcd',
+    engine: 'portable',
+    cpus: 4,
+    memory: '257MiB',
+    rootPartition: 2,
+    commandLine: 'loglevel=8  debug',
+    nics: [{ id: 'nic0', slot: 1, network: 'lan', mac: '52:00:00:ab:cd:01' }],
+  }),
+);
+const plan = {
+  name: 'one',
+  spec,
+  kernel: { path: '/k/Image', sharedLibraries: [], seccomp: false },
+  initramfs: '/b/initramfs.gz',
+  disks: [{ id: 'root', index: 0, path: '/m/root.cow', backing: '/i/disk.raw' }],
+  directory: '/m',
+  runDirectory: '/r',
+  confined: true,
+};
+
+test('the file says what the machine is made of, memory in whole pairs of MiB', () => {
+  const file = machineFile(plan, layoutDescriptors(2));
+  assert.equal(file.memoryMib, 256);
+  assert.equal(file.cpus, 4);
+  assert.deepEqual(file.disks, [{ index: 0, path: '/m/root.cow', backing: '/i/disk.raw' }]);
+  assert.deepEqual(file.nics, [{ slot: 1, mac: '52:00:00:ab:cd:01' }]);
+  assert.equal(file.layout.consoles.length, 2);
+});
+
+test('the command line names root, agent and host, and ends with the owner’s own words', () => {
+  const { bootArguments } = machineFile(plan, layoutDescriptors(2));
+  assert.match(bootArguments, /^console=ttyS0 /);
+  assert.match(bootArguments, / nymph\.root=\/dev\/vda2 /);
+  assert.match(bootArguments, new RegExp(` nymph.agent=${agentDevice} `));
+  assert.match(bootArguments, / nymph\.hostname=one /);
+  assert.match(bootArguments, / loglevel=8 debug$/);
+});
+
+test('every device has a slot of its own and the board has all of them', () => {
+  assert.ok(slots.random < slots.agent && slots.agent < slots.consoles);
+  assert.equal(slots.disks - slots.consoles, 7);
+  assert.equal(slots.nics - slots.disks, 8);
+  assert.equal(slots.count - slots.nics, 4);
+  assert.ok(slots.count <= board.virtioCount);
+  assert.deepEqual([0, 1, 2].map(consoleDevice), ['/dev/ttyS0', '/dev/hvc1', '/dev/hvc2']);
+});
