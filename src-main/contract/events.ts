@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { machineView, statsSample, trashedMachine } from './machine.ts';
-import { hostView, imageView, jobView, kernelView, networkView } from './things.ts';
+import { canvasLayout, hostView, imageView, jobView, kernelView, networkView } from './things.ts';
 
 export const events = {
   snapshot: z.object({
@@ -21,6 +21,8 @@ export const events = {
   'trash.changed': z.object({ machines: z.array(trashedMachine) }),
   'network.changed': networkView,
   'network.removed': z.object({ id: z.string() }),
+  /** All places, whenever one moved. */
+  'layout.changed': z.object({ places: canvasLayout }),
   'image.changed': imageView,
   'image.removed': z.object({ name: z.string() }),
   'kernel.changed': z.object({ kernels: z.array(kernelView) }),

@@ -16,6 +16,7 @@ import {
   type MachineState,
 } from './machine.ts';
 import {
+  canvasLayout,
   check,
   hostView,
   imageReport,
@@ -220,6 +221,13 @@ export const methods = {
     'Unplug a machine from a LAN',
     z.strictObject({ machine, network: name }),
     machineView,
+  ),
+
+  'layout.get': row('Where machines stand on the canvas', none, canvasLayout),
+  'layout.set': row(
+    'Move machines on the canvas, for every window; others stay where they are',
+    z.strictObject({ places: canvasLayout }),
+    nothing,
   ),
 
   'image.list': row('All images', none, z.array(imageView)),

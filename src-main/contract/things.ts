@@ -99,6 +99,15 @@ export const networkView = z.object({
 });
 export type NetworkView = z.infer<typeof networkView>;
 
+const coordinate = z.number().min(-1e6).max(1e6);
+
+/** Where machines stand on the network canvas, by machine id. */
+export const canvasLayout = z.record(
+  z.string().min(1).max(64),
+  z.object({ x: coordinate, y: coordinate }),
+);
+export type CanvasLayout = z.infer<typeof canvasLayout>;
+
 export const kernelView = z.object({
   id: z.string(),
   version: z.string(),

@@ -1,5 +1,6 @@
 /** Bytes a second out of two looks at a LAN's counters. */
-import type { NetworkView } from '@contract/things.ts';
+type Port = { machine: string; nic: string; rxBytes: number; txBytes: number };
+type Counted = { ports: readonly Port[] };
 
 /** As the machine at the port sees it: what the switch sends it is what it receives. */
 export type PortRate = { received: number; sent: number };
@@ -19,8 +20,8 @@ export function portKey(port: { machine: string; nic: string }): string {
 
 /** A counter that went back belongs to a cable just plugged in: it counts from nothing. */
 export function lanSample(
-  before: NetworkView,
-  after: NetworkView,
+  before: Counted,
+  after: Counted,
   { passedMs, atMs }: { passedMs: number; atMs: number },
 ): LanSample {
   const old = new Map(before.ports.map((port) => [portKey(port), port]));

@@ -65,6 +65,11 @@ export const examples: Examples = {
   'network.remove': { accepted: { network: 'lab' }, refused: { network: '' } },
   'network.connect': cable,
   'network.disconnect': cable,
+  'layout.get': ofAll,
+  'layout.set': {
+    accepted: { places: { a1b2: { x: 40, y: -12.5 } } },
+    refused: { places: { a1b2: { x: 40 } } },
+  },
   'image.list': ofAll,
   'image.info': { accepted: { image: 'tiny' }, refused: { image: '/etc/passwd' } },
   'image.inspect': {

@@ -7,7 +7,7 @@ import type { Events, EventName } from '../../src-main/contract/events.ts';
 import type { MachineView, StatsSample } from '../../src-main/contract/machine.ts';
 import type { MethodName, Params } from '../../src-main/contract/methods.ts';
 import { methods } from '../../src-main/contract/methods.ts';
-import type { ImageReport, JobView } from '../../src-main/contract/things.ts';
+import type { CanvasLayout, ImageReport, JobView } from '../../src-main/contract/things.ts';
 import { Refusal } from '../../src-main/base/refusal.ts';
 import type { Api, Caller, Connection, StreamPort } from '../../src-main/rpc/server.ts';
 import * as data from './fake-data.ts';
@@ -33,6 +33,7 @@ export class FakeApi implements Api {
   private trash: { machine: MachineView; trashedMs: number }[] = [];
   private readonly consoles = new Map<string, Set<StreamPort>>();
   private readonly scrollback = new Map<string, string>();
+  private places: CanvasLayout = {};
   private lastJob = 0;
   private readonly sinceMs = Date.now();
   private readonly stepMs: number;
@@ -414,6 +415,12 @@ export class FakeApi implements Api {
       const next = this.put(found, { nics });
       this.changedNetwork(network);
       return next;
+    },
+    'layout.get': () => this.places,
+    'layout.set': ({ places }) => {
+      this.places = { ...this.places, ...places };
+      this.emit('layout.changed', { places: this.places });
+      return null;
     },
     'image.list': () => [...this.images.values()],
     'image.info': ({ image }) => this.images.get(image),

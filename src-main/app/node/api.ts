@@ -214,6 +214,11 @@ function partHandlers(app: App) {
 
 function libraryHandlers(app: App) {
   return {
+    'layout.get': () => app.layout.get(),
+    'layout.set': async ({ places }: Params<'layout.set'>) => {
+      await app.layout.set(places);
+      return null;
+    },
     'image.list': () => app.images.list(),
     'image.info': ({ image }: Params<'image.info'>) => {
       const view = app.images.view(image);

@@ -23,6 +23,7 @@ import { ImageLibrary } from './image-library.ts';
 import { buildBootRamdisk } from './image-makers.ts';
 import { KernelShelf } from './kernel-shelf.ts';
 import { LanHouse } from './lan-house.ts';
+import { LayoutStore } from './layout-store.ts';
 import { MemoryReturn } from './memory-return.ts';
 import { MachineStore } from './machine-store.ts';
 import { Machines } from './machines.ts';
@@ -52,6 +53,7 @@ export class App {
   readonly images: ImageLibrary;
   readonly kernels: KernelShelf;
   readonly lans: LanHouse;
+  readonly layout: LayoutStore;
   readonly machines: Machines;
   readonly stats: StatsWatch;
   readonly uploads: Uploads;
@@ -87,6 +89,11 @@ export class App {
       machines: () => this.machines.all(),
       announce: (id) => this.announceNetwork(id),
     });
+    this.layout = new LayoutStore({
+      paths: this.paths,
+      isKnown: (id) => this.machines.byId(id) !== undefined,
+      announce: (places) => this.api.emit('layout.changed', { places }),
+    });
     this.machines = new Machines({
       images: this.images,
       lans: this.lans,
@@ -119,6 +126,7 @@ export class App {
     await app.kernels.open();
     await app.images.open();
     await app.lans.open();
+    await app.layout.open();
     await app.machines.open();
     await app.firstTime();
     if (options.buildKernels && canBuildKernel()) void app.buildMissingKernels();
