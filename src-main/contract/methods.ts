@@ -81,6 +81,12 @@ export const methods = {
     nothing,
   ),
 
+  'file.grant': row(
+    'Make a file of this host known, so that a window can name it by its grant',
+    z.strictObject({ path: z.string().min(1).max(4096) }),
+    z.object({ grant: z.string() }),
+  ),
+
   'machine.list': row('All machines', none, z.array(machineView)),
   'machine.get': row('One machine', ofMachine, machineView),
   'machine.create': row('Make a machine from an image', createMachine, machineView),
@@ -261,7 +267,7 @@ export const methods = {
   ),
   'kernel.import': row(
     'Add a kernel from a file',
-    z.strictObject({ path: z.string() }),
+    z.strictObject({ source: imageSource }),
     kernelView,
   ),
   'kernel.setDefault': row(

@@ -74,6 +74,8 @@ export const imageSource = z.union([
 
 export const networkView = z.object({
   id: z.string(),
+  /** Why nothing moves on it just now. */
+  fault: z.string().optional(),
   name: z.string(),
   subnet: z.string(),
   gateway: z.string(),

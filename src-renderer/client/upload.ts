@@ -42,9 +42,9 @@ function grantIn(text: string): string | undefined {
 }
 
 function sentenceIn(text: string): string {
-  const { message, error } = parsed(text);
-  if (typeof message === 'string') return message;
-  if (typeof error === 'string') return error;
+  const { error } = parsed(text);
+  const said = typeof error === 'object' && error !== null ? Object.entries(error) : [];
+  for (const [name, value] of said) if (name === 'message') return String(value);
   return 'The server did not take the file.';
 }
 

@@ -15,6 +15,7 @@ export const examples: Examples = {
   'host.info': ofAll,
   'host.doctor': ofAll,
   'host.quit': { accepted: { machines: 'leave' }, refused: { machines: 'burn' } },
+  'file.grant': { accepted: { path: '/a.img' }, refused: { path: '' } },
   'machine.list': ofAll,
   'machine.get': ofMachine,
   'machine.create': {
@@ -84,7 +85,10 @@ export const examples: Examples = {
   'image.remove': { accepted: { image: 'mine' }, refused: { image: 'a/b' } },
   'kernel.list': ofAll,
   'kernel.build': { accepted: { flavour: 'smp' }, refused: { flavour: 'vanilla' } },
-  'kernel.import': { accepted: { path: '/linux' }, refused: {} },
+  'kernel.import': {
+    accepted: { source: { path: '/linux' } },
+    refused: { path: '/linux' },
+  },
   'kernel.setDefault': ofKernel,
   'kernel.remove': ofKernel,
   'job.list': ofAll,

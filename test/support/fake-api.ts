@@ -262,6 +262,7 @@ export class FakeApi implements Api {
     'host.info': () => data.host,
     'host.doctor': async () => (await pause(this.stepMs), data.checks),
     'host.quit': () => null,
+    'file.grant': () => ({ grant: 'grant-of-a-path' }),
     'machine.list': () => [...this.machines.values()],
     'machine.get': ({ machine }) => this.find(machine),
     'machine.create': (wish) => {

@@ -110,6 +110,10 @@ function machineHandlers(app: App) {
     return app.viewMachine(driver);
   };
   return {
+    'file.grant': ({ path }: Params<'file.grant'>, caller: Caller) => {
+      mustBeTrusted(caller);
+      return { grant: app.uploads.grantPath(path) };
+    },
     'machine.list': () => app.machines.all().map((driver) => app.viewMachine(driver)),
     'machine.get': ({ machine }: Params<'machine.get'>) => app.viewMachine(find(machine)),
     'machine.create': async (wanted: Params<'machine.create'>, caller: Caller) => {
@@ -238,9 +242,13 @@ function libraryHandlers(app: App) {
     },
     'kernel.list': () => app.kernels.list(),
     'kernel.build': ({ flavour }: Params<'kernel.build'>) => app.kernels.build(flavour ?? 'up'),
-    'kernel.import': ({ path }: Params<'kernel.import'>, caller: Caller) => {
-      mustBeTrusted(caller);
-      return app.kernels.import(path);
+    'kernel.import': async ({ source }: Params<'kernel.import'>, caller: Caller) => {
+      const file = app.uploads.resolve(source, caller.trusted);
+      try {
+        return await app.kernels.import(file.path, file.title);
+      } finally {
+        file.done();
+      }
     },
     'kernel.setDefault': async ({ kernel }: Params<'kernel.setDefault'>) => {
       await app.kernels.setDefault(kernel);

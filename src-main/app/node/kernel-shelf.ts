@@ -8,7 +8,7 @@ import type { EngineName } from '../../contract/machine.ts';
 import type { KernelFlavour } from '../../kernels/fragment.ts';
 import { chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
 import { buildKernel } from '../../kernels/node/build.ts';
-import { openKernelLibrary, type KernelLibrary } from '../../kernels/node/library.ts';
+import { defaultName, openKernelLibrary, type KernelLibrary } from '../../kernels/node/library.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
 
@@ -85,8 +85,9 @@ export class KernelShelf {
     });
   }
 
-  async import(path: string): Promise<KernelView> {
-    const kernel = await this.shelf.importFile(path);
+  /** @param title what its user calls the file, which may lie here under another name. */
+  async import(path: string, title: string): Promise<KernelView> {
+    const kernel = await this.shelf.importFile(path, defaultName(title));
     await this.refresh();
     return this.list().find((view) => view.id === kernel.id)!;
   }
@@ -101,7 +102,8 @@ export class KernelShelf {
     await this.refresh();
   }
 
-  private async refresh(): Promise<void> {
+  /** Reads the list anew after a kernel has come or gone. */
+  async refresh(): Promise<void> {
     await this.open();
     this.announce();
   }

@@ -119,7 +119,10 @@ export class LanHouse {
   /** Puts the far end of a machine's network slot into the switch. */
   async attach(network: string, machine: Driver, nic: NicSpec, fd: number): Promise<void> {
     const note = this.find(network);
-    const lans = (this.lans ??= new Lans({ onLeases: (id) => this.takeLeases(id) }));
+    const lans = (this.lans ??= new Lans({
+      onLeases: (id) => this.takeLeases(id),
+      onFault: () => this.notes.forEach(({ id }) => this.announce(id)),
+    }));
     if (!lans.has(note.id)) {
       await lans.createLan({
         id: note.id,
@@ -227,6 +230,7 @@ export class LanHouse {
       ),
       dropped: ports.reduce((sum, port) => sum + port.dropped, 0),
       ...(note.position ? { position: note.position } : {}),
+      ...(this.lans?.fault === undefined ? {} : { fault: this.lans.fault }),
     };
   }
 

@@ -292,7 +292,8 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
   }
 }
 
-function defaultName(path: string): string {
+/** What a kernel is called after the file that it comes from. */
+export function defaultName(path: string): string {
   const name = basename(path)
     .replace(/[^a-zA-Z0-9._+~-]/g, '-')
     .slice(0, 100);

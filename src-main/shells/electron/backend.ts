@@ -2,16 +2,12 @@
  * The server behind the windows: our own when this home has none, else the one that runs, to
  * which every port is passed through. Either way the same three things can be asked.
  */
-import { createReadStream } from 'node:fs';
 import { connect } from 'node:net';
-import { basename } from 'node:path';
-import { Readable } from 'node:stream';
-import { Refusal } from '../../base/refusal.ts';
-import { nymphPaths } from '../../app/node/paths.ts';
+import { Client } from '../../rpc/client.ts';
 import { SocketChannel } from '../../rpc/node/socket-channel.ts';
 import { Connection } from '../../rpc/server.ts';
 import type { Channel } from '../../rpc/wire.ts';
-import { findOrStart, type RunningServer } from '../headless/server.ts';
+import { findOrStart, type FoundServer, type RunningServer } from '../headless/server.ts';
 import { join } from './port-channel.ts';
 
 export interface Backend {
@@ -28,7 +24,7 @@ export interface Backend {
 /** @param onQuit called when the server has ended because a client asked it to. */
 export async function openBackend(onQuit: () => void): Promise<Backend> {
   const { own, other } = await findOrStart({ onQuit });
-  return own ? ownServer(own) : otherServer(other.url);
+  return own ? ownServer(own) : otherServer(other);
 }
 
 function ownServer({ app }: RunningServer): Backend {
@@ -40,26 +36,19 @@ function ownServer({ app }: RunningServer): Backend {
   };
 }
 
-function otherServer(url: string): Backend {
-  const { socket: socketPath } = nymphPaths(process.env);
+/** Of this user and trusted as we are: it opens a file by its path, as our own server would. */
+function otherServer({ socket }: FoundServer): Backend {
   return {
-    serve: (channel) => join(channel, new SocketChannel(connect(socketPath))),
-    grant: (path) => upload(url, path),
+    serve: (channel) => join(channel, new SocketChannel(connect(socket))),
+    grant: async (path) => {
+      const client = new Client(new SocketChannel(connect(socket)));
+      try {
+        return (await client.call('file.grant', { path })).grant;
+      } finally {
+        client.close();
+      }
+    },
     aliveCount: () => 0,
     quit: async () => {},
   };
-}
-
-/** Another process cannot be given a path's grant, so it gets the bytes as from a browser. */
-async function upload(url: string, path: string): Promise<string> {
-  const { origin, port, searchParams } = new URL(url);
-  const answer = await fetch(`${origin}/upload?name=${encodeURIComponent(basename(path))}`, {
-    method: 'PUT',
-    body: Readable.toWeb(createReadStream(path)),
-    headers: { cookie: `nymph-${port}=${searchParams.get('token')}` },
-    duplex: 'half',
-  } as RequestInit);
-  const { grant } = (await answer.json()) as { grant?: string };
-  if (!grant) throw new Refusal('unavailable', 'The running server did not take the file.');
-  return grant;
 }

@@ -12,6 +12,7 @@ import { makeDirectory, writeFileAtomic } from '../../base/node/files.ts';
 import { App, rendererDirectory } from '../../app/node/app.ts';
 import { clock } from '../../app/node/clock.ts';
 import { nymphPaths, type Paths } from '../../app/node/paths.ts';
+import { PortableEngine } from '../../engines/riscv/node/engine.ts';
 import { probeConfinement, UmlEngine } from '../../engines/uml/node/launch.ts';
 import { SocketChannel } from '../../rpc/node/socket-channel.ts';
 import { Connection } from '../../rpc/server.ts';
@@ -66,7 +67,7 @@ async function serve(
   const app = await App.open({
     home: options.home,
     version: packageVersion(),
-    engines: [new UmlEngine(clock.nowMs)],
+    engines: [new UmlEngine(clock.nowMs), new PortableEngine(clock.nowMs)],
     confinement: await probeConfinement(),
     buildKernels: options.buildKernels ?? true,
     onQuit: () => {
@@ -124,6 +125,8 @@ function refuseForeign(directory: string): void {
 export interface FoundServer {
   readonly url: string;
   readonly pid: number;
+  /** Where programs of this user are let in. */
+  readonly socket: string;
 }
 
 /** The running server of this home, if one answers. */
@@ -131,8 +134,9 @@ export async function findServer(home?: string): Promise<FoundServer | undefined
   const paths = nymphPaths(process.env, home);
   if (!(await answers(paths))) return undefined;
   try {
-    const folder = dirname(holderOf(paths)?.socket ?? paths.socket);
-    return JSON.parse(readFileSync(join(folder, noteFile), 'utf8')) as FoundServer;
+    const socket = holderOf(paths)?.socket ?? paths.socket;
+    const note = readFileSync(join(dirname(socket), noteFile), 'utf8');
+    return { ...(JSON.parse(note) as Omit<FoundServer, 'socket'>), socket };
   } catch {
     return undefined;
   }

@@ -46,7 +46,9 @@ export const kernelCommands: Commands = {
     about: 'Add a kernel from a file: User Mode Linux, or a RISC-V image for the portable engine',
     words: [1, 1],
     run: async (client, { positionals, values }) => {
-      const kernel = await client.call('kernel.import', { path: resolve(positionals[0]!) });
+      const kernel = await client.call('kernel.import', {
+        source: { path: resolve(positionals[0]!) },
+      });
       if (values['json']) json(kernel);
       else data(kernel.id);
     },
