@@ -52,6 +52,11 @@ export interface BytePipe {
   close(): void;
 }
 
+export interface GuestNames {
+  console(index: number): string;
+  card(slot: number): string;
+}
+
 export interface RunningMachine {
   readonly pid: number;
   readonly startedMs: number;
@@ -62,6 +67,8 @@ export interface RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  /** What the guest calls a console's terminal (`/dev/tty0`) and a network card (`vec0`). */
+  readonly guestNames: GuestNames;
   /** Far end of a network slot, as a file descriptor of ours; undefined if it cannot be had. */
   networkEnd(slot: number): number | undefined;
   plugNic(slot: number, mac: string): Promise<void>;

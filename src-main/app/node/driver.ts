@@ -379,7 +379,7 @@ export class Driver {
   }
 
   private linkGuest(running: RunningMachine): GuestLink {
-    const guest = new GuestLink(running.agentPipe, {
+    const guest = new GuestLink(running.agentPipe, running.guestNames, {
       onUserland: () => {
         if (this.running !== running) return;
         this.bootMs ??= running.ours ? Math.round(clock.elapsedMs() - this.startedAtMs) : undefined;

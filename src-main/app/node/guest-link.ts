@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { AgentClient } from '../../guest/agent-client.ts';
 import type { OutputListener } from '../../guest/exec-session.ts';
 import type { GuestStats } from '../../guest/stats.ts';
-import type { BytePipe } from '../../machine/engine.ts';
+import type { BytePipe, GuestNames } from '../../machine/engine.ts';
 import { clock } from './clock.ts';
 
 /** Long enough for a loaded host; a guest without the agent is up when its kernel answers. */
@@ -38,12 +38,14 @@ export class GuestLink {
   stats?: { memoryUsedBytes: number; diskReadBytes: number; diskWriteBytes: number };
   private readonly client: AgentClient;
   private readonly on: GuestListeners;
+  private readonly names: GuestNames;
   private addresses: Addresses = [];
   private stopStats?: () => void;
   private linger?: NodeJS.Timeout;
 
-  constructor(pipe: BytePipe, on: GuestListeners) {
+  constructor(pipe: BytePipe, names: GuestNames, on: GuestListeners) {
     this.on = on;
+    this.names = names;
     this.client = new AgentClient(
       {
         write: (bytes) => pipe.write(bytes),
@@ -93,19 +95,19 @@ export class GuestLink {
   }
 
   setWindow(console: number, rows: number, columns: number): void {
-    this.client.setWindow(`/dev/tty${console}`, { rows, columns });
+    this.client.setWindow(this.names.console(console), { rows, columns });
   }
 
   /** What the guest says its cards have; it does not tell us their hardware addresses. */
   cardAddresses(slot: number): string[] {
-    const card = this.addresses.find(({ network }) => network === `vec${slot}`);
+    const card = this.addresses.find(({ network }) => network === this.names.card(slot));
     return card?.addresses ?? [];
   }
 
   /** Takes a card down, in whatever way the guest has; best effort, soon over. */
   async takeDown(slot: number): Promise<void> {
     if (!this.hello) return;
-    const card = `vec${slot}`;
+    const card = this.names.card(slot);
     const script = `ip link set ${card} down || ifconfig ${card} down`;
     try {
       const { exit } = this.client.exec({ argv: ['/bin/sh', '-c', script] });

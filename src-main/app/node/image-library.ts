@@ -9,10 +9,10 @@ import { basename, join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/files.ts';
 import type { ImageReport, ImageView, JobView } from '../../contract/things.ts';
-import type { Jobs } from '../jobs.ts';
+import type { JobHandle, Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
 import { ImageIntake, type Handed } from './image-intake.ts';
-import { buildImage, tinyKey, type Made } from './image-makers.ts';
+import { buildImage, tinyKey, type ImageRecipe, type Made } from './image-makers.ts';
 
 const noteFile = 'image.json';
 const diskFile = 'disk.raw';
@@ -34,8 +34,20 @@ const recipes = {
   debian: {
     title: 'Debian',
     description: 'A minimal Debian with systemd, built from your own Debian mirror.',
+    engine: 'native',
+    architecture: 'x86_64',
+  },
+  'tiny-riscv64': {
+    title: 'Tiny Linux for RISC-V',
+    description: 'Tiny Linux for the portable engine, with Debian’s busybox for riscv64.',
+    engine: 'portable',
+    architecture: 'riscv64',
   },
 } as const;
+
+function titleOf(recipe: ImageRecipe): string {
+  return recipe === 'tiny' ? 'Tiny Linux' : recipes[recipe].title;
+}
 
 export class ImageLibrary {
   private readonly entries = new Map<string, Entry>();
@@ -116,8 +128,6 @@ export class ImageLibrary {
       name,
       origin: 'available',
       ...recipes[name as keyof typeof recipes],
-      engine: 'native',
-      architecture: 'x86_64',
       virtualBytes: 0,
       realBytes: 0,
       usedBy: [],
@@ -148,11 +158,11 @@ export class ImageLibrary {
     });
   }
 
-  build(recipe: 'tiny' | 'debian'): JobView {
+  build(recipe: ImageRecipe): JobView {
     this.refuseTaken(recipe);
-    const title = recipe === 'tiny' ? 'Tiny Linux' : recipes.debian.title;
+    const title = titleOf(recipe);
     return this.jobs.start({ kind: 'image-build', title: `Build ${title}` }, async (job) => {
-      const origin = recipe === 'tiny' ? ('built-in' as const) : ('built' as const);
+      const origin = recipe === 'debian' ? ('built' as const) : ('built-in' as const);
       await this.make({ name: recipe, origin, title }, (directory) =>
         buildImage(recipe, directory, this.paths, job),
       );
@@ -161,15 +171,14 @@ export class ImageLibrary {
   }
 
   /** Makes Tiny Linux if it is not there, or if its recipe has changed and nobody uses it. */
-  async ensureTiny(): Promise<void> {
-    const key = await tinyKey(this.paths);
-    const entry = this.entries.get('tiny');
-    const users = [...this.usedBy('tiny'), ...(await this.trashedUsers('tiny'))];
+  async ensureTiny(recipe: 'tiny' | 'tiny-riscv64' = 'tiny', job?: JobHandle): Promise<void> {
+    const key = await tinyKey(this.paths, recipe);
+    const entry = this.entries.get(recipe);
+    const users = [...this.usedBy(recipe), ...(await this.trashedUsers(recipe))];
     if (entry && (entry.note.key === key || users.length > 0)) return;
-    if (entry) await this.remove('tiny');
-    await this.make({ name: 'tiny', origin: 'built-in', title: 'Tiny Linux', key }, (directory) =>
-      buildImage('tiny', directory, this.paths),
-    );
+    if (entry) await this.remove(recipe);
+    const about = { name: recipe, origin: 'built-in', title: titleOf(recipe), key } as const;
+    await this.make(about, (directory) => buildImage(recipe, directory, this.paths, job));
   }
 
   async remove(name: string): Promise<void> {

@@ -10,7 +10,8 @@ import { openImage } from '../../disks/node/import.ts';
 import type { ImageReport as DiskReport } from '../../disks/detect.ts';
 import { copySparse } from '../../disks/node/sparse.ts';
 import { buildDebian } from '../../images/node/debian.ts';
-import { buildInitramfs } from '../../images/node/initramfs.ts';
+import { buildInitramfs, type GuestArchitecture } from '../../images/node/initramfs.ts';
+import { riscvBusybox } from '../../images/node/riscv-busybox.ts';
 import { buildTiny } from '../../images/node/tiny.ts';
 import type { JobHandle } from '../jobs.ts';
 import type { Paths } from './paths.ts';
@@ -32,15 +33,22 @@ export async function inspectFile(path: string, scratchParent: string): Promise<
   }
 }
 
+export type ImageRecipe = 'tiny' | 'tiny-riscv64' | 'debian';
+
+export const architectureOf = { native: 'x86_64', portable: 'riscv64' } as const;
+
+/** Terminals with a prompt, by the names that the portable engine's guests have for them. */
+const portableConsoles = ['ttyS0', 'hvc1'];
+
 export async function buildImage(
-  recipe: 'tiny' | 'debian',
+  recipe: ImageRecipe,
   directory: string,
   paths: Paths,
   job?: JobHandle,
 ): Promise<Made> {
   const rawPath = join(directory, workFile);
-  if (recipe === 'tiny') {
-    const built = await buildTiny({ cache: builtDirectory(paths), signal: job?.signal });
+  if (recipe !== 'debian') {
+    const built = await builtTiny(recipe, paths, job);
     await copySparse(built.path, rawPath, { mode: 0o444, signal: job?.signal });
   } else {
     const built = await buildDebian({
@@ -55,22 +63,42 @@ export async function buildImage(
 }
 
 /** Changes when Tiny Linux would be made differently. */
-export async function tinyKey(paths: Paths): Promise<string> {
-  const { path } = await buildTiny({ cache: builtDirectory(paths) });
+export async function tinyKey(paths: Paths, recipe: 'tiny' | 'tiny-riscv64'): Promise<string> {
+  const { path } = await builtTiny(recipe, paths);
   return basename(dirname(path));
+}
+
+async function builtTiny(
+  recipe: 'tiny' | 'tiny-riscv64',
+  paths: Paths,
+  job?: JobHandle,
+): Promise<{ path: string }> {
+  const cache = builtDirectory(paths);
+  const signal = job?.signal;
+  if (recipe === 'tiny') return buildTiny({ cache, signal });
+  const busybox = await riscvBusybox({ cache, signal, log: (line) => job?.log(line) });
+  return buildTiny({
+    cache,
+    signal,
+    busybox: busybox.path,
+    applets: busybox.applets,
+    architecture: 'riscv64',
+    consoles: portableConsoles,
+  });
 }
 
 const ramdisks = new Map<string, Promise<string>>();
 
-/** The small initramfs with the agent that every native machine boots through. */
-export function buildBootRamdisk(paths: Paths): Promise<string> {
+/** The small initramfs with the agent that every machine boots through. */
+export function buildBootRamdisk(paths: Paths, architecture: GuestArchitecture): Promise<string> {
   const cache = builtDirectory(paths);
-  let ramdisk = ramdisks.get(cache);
+  const key = `${architecture} ${cache}`;
+  let ramdisk = ramdisks.get(key);
   if (!ramdisk) {
-    ramdisk = buildInitramfs({ cache }).then(({ path }) => path);
+    ramdisk = buildInitramfs({ cache, architecture }).then(({ path }) => path);
     // A missing compiler may be installed later, so a failure is not remembered.
-    ramdisk.catch(() => ramdisks.delete(cache));
-    ramdisks.set(cache, ramdisk);
+    ramdisk.catch(() => ramdisks.delete(key));
+    ramdisks.set(key, ramdisk);
   }
   return ramdisk;
 }

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
+import type { EngineName } from '../../contract/machine.ts';
 import type { LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
 import { formatSize, type MachineSpec } from '../../machine/spec.ts';
 import type { ImageLibrary } from './image-library.ts';
@@ -23,14 +24,14 @@ export class Planner {
   private readonly paths: Paths;
   private readonly images: ImageLibrary;
   private readonly kernels: KernelShelf;
-  private readonly initramfs: () => Promise<string>;
+  private readonly initramfs: (engine: EngineName) => Promise<string>;
 
   constructor(parts: {
     paths: Paths;
     images: ImageLibrary;
     kernels: KernelShelf;
     confinement: Confinement;
-    initramfs: () => Promise<string>;
+    initramfs: (engine: EngineName) => Promise<string>;
   }) {
     this.paths = parts.paths;
     this.images = parts.images;
@@ -70,7 +71,7 @@ export class Planner {
         // guest out of its kernel's memory, which is worth more than the speed.
         seccomp,
       },
-      initramfs: await this.initramfs(),
+      initramfs: await this.initramfs(spec.engine),
       disks: spec.disks.flatMap((disk, index) =>
         disk.attached ? [this.planDisk(name, directory, disk, index)] : [],
       ),

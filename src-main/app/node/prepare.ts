@@ -39,7 +39,7 @@ async function tinyMissing(): Promise<boolean> {
 async function makeTiny(report: (fraction: undefined, text: string) => void): Promise<void> {
   const paths = nymphPaths();
   report(undefined, 'the boot program');
-  await buildBootRamdisk(paths);
+  await buildBootRamdisk(paths, 'x86_64');
   report(undefined, 'the image');
   await buildTiny({ cache: builtDirectory(paths) });
 }

@@ -8,6 +8,7 @@ import type { DescriptorLayout } from '../../../machine/descriptors.ts';
 import type {
   BytePipe,
   ExitReport,
+  GuestNames,
   LaunchPlan,
   ProcessSample,
   RunningMachine,
@@ -15,6 +16,7 @@ import type {
 import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/child.ts';
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
+import { consoleDevice } from '../machine-file.ts';
 
 type Parts = {
   plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
@@ -36,6 +38,7 @@ export class PortableMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  readonly guestNames: GuestNames = { console: consoleDevice, card: (slot) => `eth${slot}` };
   private readonly parts: Parts;
   private readonly identity: ProcessIdentity;
   private readonly stopWatching: () => void = () => {};

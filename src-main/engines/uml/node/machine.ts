@@ -9,6 +9,7 @@ import { identify, isSameProcess, type ProcessIdentity } from '../../../base/nod
 import type {
   BytePipe,
   ExitReport,
+  GuestNames,
   LaunchPlan,
   PlannedDisk,
   ProcessSample,
@@ -46,6 +47,10 @@ export class UmlMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  readonly guestNames: GuestNames = {
+    console: (index) => `/dev/tty${index}`,
+    card: (slot) => `vec${slot}`,
+  };
   private readonly parts: Parts;
   private readonly identity: ProcessIdentity;
   /** The first process of its compartment; undefined for a machine that has none. */

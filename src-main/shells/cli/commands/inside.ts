@@ -3,7 +3,7 @@ import { Refusal } from '../../../base/refusal.ts';
 import type { ByteStream } from '../../../rpc/client.ts';
 import type { Commands } from '../main.ts';
 import { json, say } from '../print.ts';
-import { machineOptions, readMachineOptions } from './life.ts';
+import { machineOptions, prepareEngine, readMachineOptions } from './life.ts';
 
 /** Ctrl-], as in virsh and telnet. */
 const detachByte = 0x1d;
@@ -52,6 +52,7 @@ export const insideCommands: Commands = {
     words: [0, 0],
     rest: true,
     run: async (client, { rest, values }) => {
+      await prepareEngine(client, values);
       const network = values['network'];
       const wanted = {
         ...readMachineOptions(values),

@@ -1,11 +1,14 @@
 /** Commands in the life of a machine: made, started, stopped, thrown away. */
-import { resolve } from 'node:path';
+import { statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
 import type { CallName, Input } from '../../../contract/methods.ts';
 import type { Client } from '../../../rpc/client.ts';
 import { parseSize } from '../../../machine/spec.ts';
 import type { Command, Commands, Words } from '../main.ts';
-import { json, say } from '../print.ts';
+import { data, json, say } from '../print.ts';
+import { followJob } from './image.ts';
+import { followJob } from './image.ts';
 
 const startTimeoutMs = 60_000;
 
@@ -29,6 +32,7 @@ export const lifeCommands: Commands = {
     },
     words: [1, 1],
     run: async (client, { positionals, values }) => {
+      await prepareEngine(client, values);
       const machine = await client.call('machine.create', {
         name: positionals[0]!,
         ...readMachineOptions(values),
@@ -74,6 +78,20 @@ export const lifeCommands: Commands = {
   pause: simple('pause', 'machine.pause', 'Freeze a machine'),
   resume: simple('resume', 'machine.resume', 'Thaw a machine'),
   reset: simple('reset', 'machine.reset', 'Pull the plug and start again'),
+  export: {
+    usage: 'export M FILE',
+    about: 'Write a machine that is off into one file, for nymph import',
+    words: [2, 2],
+    run: async (client, { positionals, values }) => {
+      const [machine, file] = positionals as [string, string];
+      const given = resolve(file);
+      const isFolder = statSync(given, { throwIfNoEntry: false })?.isDirectory();
+      const path = isFolder ? join(given, `${machine}.nymph`) : given;
+      await followJob(client, await client.call('machine.export', { machine, path }));
+      if (values['json']) json({ path, bytes: statSync(path).size });
+      else data(path);
+    },
+  },
   recover: simple('recover', 'machine.recover', 'Bring a machine back from the trash'),
   rm: {
     usage: 'rm [-f] M',
@@ -102,6 +120,14 @@ export function readMachineOptions(values: Words['values']) {
     ...(memory === undefined ? {} : { memoryMib: readMib(String(memory)) }),
     ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
   };
+}
+
+/** Builds once what machines of an engine need, with progress; at once when it is there. */
+export async function prepareEngine(client: Client, values: Words['values']): Promise<void> {
+  const { engine } = readMachineOptions(values);
+  if (engine === undefined) return;
+  const job = await client.call('engine.prepare', { engine });
+  if (job !== null) await followJob(client, job);
 }
 
 function readMib(text: string): number {
