@@ -5,10 +5,11 @@
  */
 import { readdir } from 'node:fs/promises';
 import { missingBuildPackages, buildKernel } from '../../kernels/node/build.ts';
+import type { KernelFlavour } from '../../kernels/fragment.ts';
 import { openKernelLibrary } from '../../kernels/node/library.ts';
 import { recipeOf } from '../../kernels/recipe.ts';
 import { buildTiny } from '../../images/node/tiny.ts';
-import { buildBootRamdisk, builtDirectory } from './image-makers.ts';
+import { buildBootRamdisk, builtDirectory, tinyKey } from './image-makers.ts';
 import { nymphPaths } from './paths.ts';
 
 export interface PrepareStep {
@@ -24,7 +25,8 @@ export interface PrepareStep {
 export function prepareSteps(wanted: { kernels: boolean }): PrepareStep[] {
   return [
     { title: 'Tiny Linux', needed: tinyMissing, run: makeTiny },
-    ...(wanted.kernels ? [kernelStep('up'), kernelStep('smp')] : []),
+    ...(wanted.kernels ? [kernelStep('up'), kernelStep('smp'), kernelStep('riscv64')] : []),
+    ...(wanted.kernels ? [{ title: 'Tiny Linux for RISC-V', ...portableTiny }] : []),
   ];
 }
 
@@ -32,9 +34,27 @@ export function prepareSteps(wanted: { kernels: boolean }): PrepareStep[] {
 async function tinyMissing(): Promise<boolean> {
   const made = await readdir(builtDirectory(nymphPaths())).catch((): string[] => []);
   return (
-    !made.some((name) => name.startsWith('tiny-')) || !made.some((name) => name.startsWith('boot-'))
+    !made.some((name) => name.startsWith('tiny-')) ||
+    !made.some((name) => name.startsWith('boot-x86_64-'))
   );
 }
+
+/** The boot program and the image of the portable engine, kept by their content as the others. */
+const portableTiny: Omit<PrepareStep, 'title'> = {
+  needed: async () => {
+    const made = await readdir(builtDirectory(nymphPaths())).catch((): string[] => []);
+    return !['busybox-riscv64-', 'boot-riscv64-'].every((stem) =>
+      made.some((name) => name.startsWith(stem)),
+    );
+  },
+  run: async (report) => {
+    const paths = nymphPaths();
+    report(undefined, 'the boot program');
+    await buildBootRamdisk(paths, 'riscv64');
+    report(undefined, 'the image');
+    await tinyKey(paths, 'tiny-riscv64');
+  },
+};
 
 async function makeTiny(report: (fraction: undefined, text: string) => void): Promise<void> {
   const paths = nymphPaths();
@@ -44,10 +64,16 @@ async function makeTiny(report: (fraction: undefined, text: string) => void): Pr
   await buildTiny({ cache: builtDirectory(paths) });
 }
 
-function kernelStep(flavour: 'up' | 'smp'): PrepareStep {
+const kernelTitles: Record<KernelFlavour, string> = {
+  up: 'The vkernel',
+  smp: 'The vkernel for several processors',
+  riscv64: 'The portable vkernel',
+};
+
+function kernelStep(flavour: KernelFlavour): PrepareStep {
   const cacheDirectory = nymphPaths().kernels;
   return {
-    title: flavour === 'up' ? 'The vkernel' : 'The vkernel for several processors',
+    title: kernelTitles[flavour],
     needed: async () => {
       const library = openKernelLibrary({ cacheDirectory });
       return (await library.findBuilt(recipeOf(flavour))) === undefined;

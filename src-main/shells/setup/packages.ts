@@ -33,6 +33,7 @@ export const debianPackages: readonly DebianPackage[] = [
   row('build', 'time constants of the vkernel', 'bc'),
   row('build', 'reads the objects of the vkernel', 'libelf-dev'),
   row('build', 'the C library that the vkernel links', 'libc6-dev'),
+  row('build', 'compiles the portable engine’s kernel and agent', 'gcc-riscv64-linux-gnu'),
 
   row('window', 'the window, where there is no Electron runtime', 'chromium', 'chromium-browser'),
 

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
 import { compartmentArguments } from '../../../machine/compartment.ts';
@@ -15,12 +16,12 @@ import { machineFile, memoryBytesMax } from '../machine-file.ts';
 import { hartsMax } from '../machine.ts';
 import { PortableMachine } from './portable-machine.ts';
 
-const child = join(import.meta.dirname, 'child.ts');
+const child = join(import.meta.dirname, './child.ts');
 /** The sources, or what stands for them in a package: all that the process imports. */
 const sources = resolve(import.meta.dirname, '../../..');
-const modules = ['koffi', '@koromix']
-  .map((name) => resolve(sources, '../node_modules', name))
-  .filter((path) => existsSync(path));
+/** The one package that the process uses, and its native half beside it. */
+const koffi = dirname(createRequire(import.meta.url).resolve('koffi'));
+const modules = [koffi, resolve(koffi, '../@koromix')].filter((path) => existsSync(path));
 /** Where a dynamically linked Node finds its loader and libraries. */
 const systemFolders = ['/usr', '/lib', '/lib64', '/etc/ld.so.cache'];
 

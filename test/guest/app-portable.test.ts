@@ -1,0 +1,179 @@
+/**
+ * The portable engine through the public API: its machines do what native ones do, and both stand
+ * on one LAN. Real riscv64 kernels of our recipe, translated as they run.
+ */
+import { after, before, suite, test } from 'node:test';
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { kernelsStep } from '../support/kernels.ts';
+import {
+  attach,
+  clientOf,
+  collect,
+  freshHome,
+  run,
+  spawnServer,
+  started,
+  Undo,
+  untilRunning,
+  untilState,
+  type World,
+} from '../support/live.ts';
+
+const prompt = /# (\x1b\[6n)?$/;
+const undo = new Undo();
+let world: World;
+let server: ChildProcess;
+
+before(async () => {
+  const { home, paths } = freshHome(undo);
+  server = await spawnServer(undo, home);
+  world = { home, paths, client: await clientOf(undo, paths) };
+  await kernelsStep(world.client, 'portable');
+  await world.client.call('machine.create', {
+    name: 'rv',
+    engine: 'portable',
+    memoryMib: 128,
+    cpus: 2,
+  });
+});
+after(() => undo.run());
+
+const call: World['client']['call'] = (...words) => world.client.call(...words);
+const sh = (machine: string, script: string, input?: string) =>
+  run(world.client, machine, script, input);
+
+suite('a portable machine', () => {
+  test('boots Tiny Linux for riscv64, confined, in a process of its own', async () => {
+    const rv = await started(world.client, 'rv');
+    assert.deepEqual([rv.engine, rv.image, rv.agent], ['portable', 'tiny-riscv64', true]);
+    assert.equal(rv.guest?.architecture, 'riscv64');
+    assert.equal(rv.confinement, 'on');
+    const line = readFileSync(`/proc/${rv.pid}/cmdline`, 'latin1').split('\0');
+    assert.ok(line.includes('rv'), 'ps shows the machine’s name');
+  });
+
+  test('has the processors and the memory that it was given', async () => {
+    const { stdout } = await sh('rv', 'uname -m; nproc; grep MemTotal /proc/meminfo');
+    const [machine, processors, memory] = stdout.split('\n');
+    assert.deepEqual([machine, processors], ['riscv64', '2']);
+    const kib = Number(/(\d+) kB/.exec(memory!)![1]);
+    assert.ok(kib < 128 * 1024 && kib > 100 * 1024, memory);
+  });
+
+  test('gives a command its input, two outputs and exit code', async () => {
+    const ran = await sh('rv', 'cat; echo err >&2; exit 7', 'in\n');
+    assert.deepEqual(ran, { code: 7, stdout: 'in\n', stderr: 'err\n' });
+    const text = 'line of text\n'.repeat(20_000);
+    assert.equal((await sh('rv', 'cat', text)).stdout, text);
+  });
+
+  test('has a login on its serial line and one on its second console', async () => {
+    for (const index of [0, 1]) {
+      const console = attach(world.client, 'rv', index);
+      await console.until(/login: $/);
+      console.type('root\n');
+      await console.until(prompt);
+      console.type('echo $((6 * 7))-answer\n');
+      await console.until(/\n42-answer\r\n/);
+      console.close();
+    }
+  });
+
+  test('that floods a console takes no more than its window, and still answers', async () => {
+    const flood = attach(world.client, 'rv', 0);
+    flood.type('head -c 3000000 /dev/zero | tr "\\0" y; echo; echo do""ne\n');
+    await flood.until(/\ndone\r\n/);
+    flood.close();
+    assert.equal((await sh('rv', 'echo here')).stdout, 'here\n');
+  });
+});
+
+suite('its disk', () => {
+  test('keeps over a restart what was written and synced', async () => {
+    await sh('rv', 'echo kept > /root/note; dd if=/dev/urandom of=/root/big bs=1M count=8; sync');
+    const before = (await sh('rv', 'sha256sum /root/big')).stdout;
+    await call('machine.kill', { machine: 'rv' });
+    await started(world.client, 'rv');
+    assert.equal((await sh('rv', 'cat /root/note')).stdout, 'kept\n');
+    assert.equal((await sh('rv', 'sha256sum /root/big')).stdout, before);
+  });
+});
+
+suite('on a LAN', () => {
+  test('a native and a portable machine find each other by name', async () => {
+    await call('machine.stop', { machine: 'rv' });
+    await untilState(world.client, 'rv', ['off']);
+    await call('network.create', { name: 'both' });
+    await call('network.connect', { machine: 'rv', network: 'both' });
+    await call('machine.create', { name: 'uml', memoryMib: 96, networks: ['both'] });
+    await Promise.all([started(world.client, 'rv'), started(world.client, 'uml')]);
+    for (const [from, to] of [
+      ['rv', 'uml'],
+      ['uml', 'rv'],
+    ] as const) {
+      const script = `for i in $(seq 15); do ping -c 1 -W 2 ${to} && exit 0; sleep 1; done; exit 1`;
+      assert.equal((await sh(from, script)).code, 0, `${from} reaches ${to}`);
+    }
+    await sh('rv', 'head -c 4000000 /dev/urandom > /var/www/data; httpd -h /var/www');
+    const sum = (await sh('rv', 'sha256sum < /var/www/data')).stdout;
+    assert.equal((await sh('uml', 'wget -qO- http://rv/data | sha256sum')).stdout, sum);
+  });
+});
+
+suite('its life', () => {
+  test('a paused one stands still, a resumed one goes on', async () => {
+    await call('machine.pause', { machine: 'rv' });
+    const state = readFileSync(
+      `/proc/${(await call('machine.get', { machine: 'rv' })).pid}/stat`,
+      'latin1',
+    );
+    assert.match(state, /\) T /);
+    await call('machine.resume', { machine: 'rv' });
+    assert.equal((await sh('rv', 'echo on')).stdout, 'on\n');
+  });
+
+  test('it outlives its server, and the next one finds it with console and network', async () => {
+    const { pid } = await call('machine.get', { machine: 'rv' });
+    server.kill('SIGKILL');
+    server = await spawnServer(undo, world.home);
+    world = { ...world, client: await clientOf(undo, world.paths) };
+    const found = await untilRunning(world.client, 'rv');
+    assert.equal(found.pid, pid);
+    assert.equal((await sh('rv', 'echo again')).stdout, 'again\n');
+    assert.equal((await sh('rv', 'ping -c 1 -W 5 uml')).code, 0);
+  });
+
+  test('a guest that restarts itself goes on in the same process', async () => {
+    const { pid } = await call('machine.get', { machine: 'rv' });
+    await sh('rv', 'echo reborn > /run/gone; reboot').catch(() => {});
+    const again = await untilRunning(world.client, 'rv');
+    assert.equal(again.pid, pid);
+    const console = attach(world.client, 'rv');
+    await console.until(/rv started[\s\S]*login: [\s\S]*login: $/);
+    console.close();
+    assert.notEqual((await sh('rv', 'cat /run/gone')).code, 0);
+  });
+
+  test('a panic is a crash with its reason', async () => {
+    await sh('rv', 'echo c > /proc/sysrq-trigger').catch(() => {});
+    const crashed = await untilState(world.client, 'rv', ['crashed']);
+    assert.match(crashed.reason ?? '', /panicked: sysrq triggered crash/);
+  });
+
+  test('a command in a throw-away machine has the processors it asks for', async () => {
+    const { client } = world;
+    const wanted = { engine: 'portable' as const, cpus: 4, argv: ['nproc'] };
+    const ran = await collect((sink) => client.open('machine.run', wanted, sink));
+    assert.deepEqual([ran.code, ran.stdout], [0, '4\n']);
+  });
+
+  test('an image of another processor is refused in a sentence', async () => {
+    const wrong = call('machine.create', { name: 'no', image: 'tiny-riscv64', engine: 'native' });
+    await assert.rejects(wrong, {
+      code: 'unsupported',
+      message: /for riscv64; it runs on the portable/,
+    });
+  });
+});
