@@ -30,6 +30,8 @@ export type MachineNode = Nested<MachineView>;
 export class Machines extends Mirror<MachineView> {
   /** Machines that did not shut down when asked: force is offered. */
   readonly stubborn = new SvelteSet<string>();
+  /** Machines that were asked to start and have not said yet that they do. */
+  readonly starting = new SvelteSet<string>();
   readonly roots: MachineNode[] = $derived(forest(this.list));
   private readonly link: Link;
   private readonly session: Session;
@@ -54,7 +56,9 @@ export class Machines extends Mirror<MachineView> {
     if (verb === 'stop') return this.stop(id);
     if (verb === 'reclaim') return this.reclaim(id);
     this.stubborn.delete(id);
+    if (verb === 'start') this.starting.add(id);
     await this.link.attempt(`machine.${verb}`, { machine: id });
+    this.starting.delete(id);
   }
 
   startAndShow(id: string): void {
@@ -115,6 +119,7 @@ export class Machines extends Mirror<MachineView> {
 
   private take(machine: MachineView): void {
     if (!isAlive(machine.state)) this.stubborn.delete(machine.id);
+    else this.starting.delete(machine.id);
     this.put(machine);
   }
 }

@@ -11,6 +11,7 @@ import { Stats } from './stats.svelte.ts';
 import { Host, Images, Jobs, Kernels, Networks, Trash } from './things.svelte.ts';
 import { Toasts } from './toasts.svelte.ts';
 import { Traffic } from './traffic.svelte.ts';
+import { Wiring } from './wiring.svelte.ts';
 
 export class Nymph {
   readonly toasts = new Toasts();
@@ -20,6 +21,7 @@ export class Nymph {
   readonly stats = new Stats(this.link, this.session);
   readonly networks = new Networks(this.link);
   readonly traffic = new Traffic(this.link, this.session, this.networks);
+  readonly wiring = new Wiring(this.link);
   readonly images = new Images(this.link);
   readonly kernels = new Kernels(this.link);
   readonly jobs = new Jobs(this.link, this.toasts);

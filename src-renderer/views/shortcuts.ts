@@ -49,6 +49,7 @@ export const shortcuts: { group: string; keys: [keys: string, what: string][] }[
       ['Tab', 'Next machine, LAN or cable'],
       ['Arrows', 'Move what is selected'],
       ['Delete', 'Pull the selected cable'],
+      ['Mod+Z', 'Undo (redo: Mod+Shift+Z)'],
     ],
   },
 ];
@@ -73,6 +74,9 @@ function actionOf(event: KeyboardEvent, nymph: Nymph, at: At): (() => void) | un
   const { altKey, shiftKey } = event;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const palette = () => void (session.sheet = 'palette');
+  if (at.mod && !at.typing && (key === 'z' || key === 'y')) {
+    return undoAction(nymph, shiftKey || key === 'y');
+  }
   if (at.mod && shiftKey) return key === 'p' || key === 'k' ? palette : undefined;
   const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
   if ((at.mod || altKey) && digit) return tabAction(nymph, Number(digit));
@@ -96,6 +100,11 @@ function tabAction({ session }: Nymph, digit: number): (() => void) | undefined 
   const tab = machineTabs[digit - 1];
   if (route.at !== 'machine' || !tab) return undefined;
   return () => session.openMachine(route.id, tab);
+}
+
+function undoAction({ session, wiring }: Nymph, redo: boolean): (() => void) | undefined {
+  if (session.route.at !== 'networks' && session.route.at !== 'lan') return undefined;
+  return () => void (redo ? wiring.history.redo() : wiring.history.undo());
 }
 
 function powerAction({ machines, session }: Nymph): (() => void) | undefined {

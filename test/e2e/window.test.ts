@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 import { serveFake, type FakeServer } from '../support/fake-server.ts';
 import { browserArgs, NymphWindow, walk } from './pages.ts';
 
@@ -69,12 +69,14 @@ describe('the window', () => {
       'database, Paused',
       'gateway, Running',
       'inner, Running',
+      'core, Running',
       'sensor, Off, broken settings',
       'tiny, Off',
       'web-1, Running',
       'web-2, Running',
     ]);
     assert.equal(await window.row('inner').getAttribute('aria-level'), '2');
+    assert.equal(await window.row('core').getAttribute('aria-level'), '3');
     assert.deepEqual(faults, []);
   });
 
@@ -123,6 +125,7 @@ describe('the window', () => {
     await window.row('gateway').focus();
     await page.keyboard.press('ArrowLeft');
     assert.equal(await window.row('inner').count(), 0);
+    assert.equal(await window.row('core').count(), 0);
     await page.keyboard.press('ArrowRight');
     assert.equal(await window.row('inner').count(), 1);
   });
@@ -178,6 +181,48 @@ describe('the window', () => {
     await page.keyboard.press('Enter');
     await page.keyboard.press('Delete');
     await cable.waitFor({ state: 'detached' });
+  });
+
+  test('what was done to the wiring can be undone and done again', async () => {
+    await window.goTo('Networks');
+    const undo = page.getByRole('button', { name: /^Undo/ });
+    assert.ok(await undo.isDisabled());
+    await page.getByLabel('Connect a machine to lab').selectOption({ label: 'tiny' });
+    const cable = page.getByLabel('Cable from tiny to lab');
+    await cable.waitFor({ state: 'attached' });
+    await page.getByRole('heading', { level: 1 }).focus();
+    await page.keyboard.press('Control+Z');
+    await cable.waitFor({ state: 'detached' });
+    await page.keyboard.press('Control+Shift+Z');
+    await cable.waitFor({ state: 'attached' });
+    await page.getByRole('button', { name: 'Undo connecting tiny to lab' }).click();
+    await cable.waitFor({ state: 'detached' });
+    assert.ok(await undo.isDisabled());
+  });
+
+  test('a machine that was moved stands there in every window, and goes back', async () => {
+    await window.goTo('Networks');
+    const node = page.locator('.svelte-flow__node[data-id="machine:m-tiny"]');
+    await node.waitFor();
+    await page.waitForTimeout(300);
+    const box = (await node.boundingBox())!;
+    await page.mouse.move(box.x + 60, box.y + box.height / 2);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 120, box.y + 90, { steps: 8 });
+    await page.mouse.up();
+    await page.getByRole('button', { name: 'Undo moving tiny' }).waitFor();
+    const other = await page.context().newPage();
+    await other.goto(`${server.url}#/networks`);
+    const twin = other.locator('.svelte-flow__node[data-id="machine:m-tiny"]');
+    await twin.waitFor();
+    const placeOf = async (each: Locator) =>
+      /translate\([^)]*\)/.exec((await each.getAttribute('style')) ?? '')?.[0];
+    const moved = await placeOf(twin);
+    assert.equal(moved, await placeOf(node));
+    await page.getByRole('button', { name: 'Undo moving tiny' }).click();
+    await page.getByRole('button', { name: 'Redo moving tiny' }).waitFor();
+    await other.waitForTimeout(300);
+    assert.notEqual(await placeOf(twin), moved);
   });
 
   test('the list beside the canvas does the same', async () => {

@@ -138,6 +138,10 @@ function labAt(nowMs: number): MachineView[] {
       nowMs,
     ),
     machineOf(
+      { name: 'core', parent: 'inner', ...alive(nowMs, 12), memoryMib: 32, confinement: 'off' },
+      nowMs,
+    ),
+    machineOf(
       { name: 'web-1', ...alive(nowMs, 58), nics: [nicOf(0, 'lab', '10.77.1.3')] },
       nowMs,
     ),

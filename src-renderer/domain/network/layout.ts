@@ -1,6 +1,6 @@
 /**
  * Where things stand on the canvas. A LAN stands where the server keeps it, or in a row of its
- * own; a machine where the user left it in this window, or below the first LAN it is on.
+ * own; a machine where the user left it, or below the first LAN it is on.
  */
 import type { MachineView } from '@contract/machine.ts';
 import type { NetworkView } from '@contract/things.ts';
