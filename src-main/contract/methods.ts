@@ -9,6 +9,7 @@ import { z } from 'zod';
 import {
   createMachine,
   engineName,
+  machineName,
   machineView,
   statsSample,
   trashedMachine,
@@ -109,6 +110,17 @@ export const methods = {
   'machine.trash': row('What is in the trash', none, z.array(trashedMachine)),
   'machine.recover': row('Bring a machine back from the trash', ofMachine, machineView),
   'machine.purge': row('Delete a trashed machine for good', ofMachine, nothing),
+  'machine.export': row(
+    'Write a machine that is off into a bundle, by default where downloads go; a job',
+    z.strictObject({ machine, path: z.string().min(1).max(4096).optional() }),
+    jobView,
+    still,
+  ),
+  'machine.import': row(
+    'Make a machine from a bundle; a job',
+    z.strictObject({ source: imageSource, name: machineName.optional() }),
+    jobView,
+  ),
   'machine.start': row('Start', ofMachine, machineView, still),
   'machine.stop': row(
     'Ask the guest to shut down; refuses with `timeout` if it does not',
@@ -161,7 +173,12 @@ export const methods = {
 
   'console.attach': streamRow(
     'Attach to a console: the kept scrollback first, then live',
-    z.strictObject({ machine, console: z.number().int().min(0).max(7).default(0) }),
+    z.strictObject({
+      machine,
+      console: z.number().int().min(0).max(7).default(0),
+      /** An empty message between the scrollback and what is live: till then answer no query. */
+      mark: z.boolean().default(false),
+    }),
     nothing,
   ),
   'console.log': streamRow(
@@ -250,13 +267,19 @@ export const methods = {
   ),
   'image.build': row(
     'Build an image from its recipe; a job',
-    z.strictObject({ recipe: z.enum(['tiny', 'debian']) }),
+    z.strictObject({ recipe: z.enum(['tiny', 'tiny-riscv64', 'debian']) }),
     jobView,
   ),
   'image.remove': row(
     'Delete an image that no machine uses',
     z.strictObject({ image: name }),
     nothing,
+  ),
+
+  'engine.prepare': row(
+    'Make what machines of an engine need; a job, or null when all of it is there',
+    z.strictObject({ engine: engineName }),
+    jobView.nullable(),
   ),
 
   'kernel.list': row('All kernels', none, z.array(kernelView)),

@@ -126,6 +126,7 @@ export const jobView = z.object({
   id: z.string(),
   kind: z.enum([
     'kernel-build',
+    'engine-prepare',
     'image-look',
     'image-import',
     'image-build',

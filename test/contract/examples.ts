@@ -35,6 +35,14 @@ export const examples: Examples = {
   'machine.trash': ofAll,
   'machine.recover': ofMachine,
   'machine.purge': ofNobody,
+  'machine.export': {
+    accepted: { machine, path: '/tmp/web.nymph' },
+    refused: { machine, path: '' },
+  },
+  'machine.import': {
+    accepted: { source: { path: '/tmp/web.nymph' }, name: 'web' },
+    refused: { source: { path: '/tmp/web.nymph' }, name: 'Web Server' },
+  },
   'machine.start': ofNobody,
   'machine.stop': { accepted: { machine, timeoutMs: 100 }, refused: { machine, timeoutMs: 1 } },
   'machine.kill': ofMachine,
@@ -83,6 +91,7 @@ export const examples: Examples = {
   },
   'image.build': { accepted: { recipe: 'debian' }, refused: { recipe: 'windows' } },
   'image.remove': { accepted: { image: 'mine' }, refused: { image: 'a/b' } },
+  'engine.prepare': { accepted: { engine: 'portable' }, refused: { engine: 'other' } },
   'kernel.list': ofAll,
   'kernel.build': { accepted: { flavour: 'smp' }, refused: { flavour: 'vanilla' } },
   'kernel.import': {

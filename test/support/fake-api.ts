@@ -319,6 +319,15 @@ export class FakeApi implements Api {
       this.tellTrash();
       return null;
     },
+    'machine.export': ({ machine, path = `/home/you/Downloads/${machine}.nymph` }) =>
+      this.job('machine-export', `Export ${this.find(machine).name}`, ['packing'], () => path),
+    'machine.import': ({ name = 'brought' }) =>
+      this.job('machine-import', 'Import a bundle', ['unpacking'], () => {
+        const machine = data.machineOf({ name }, Date.now());
+        this.machines.set(machine.id, machine);
+        this.emit('machine.changed', machine);
+        return name;
+      }),
     'machine.start': ({ machine }) => this.start(this.find(machine)),
     'machine.stop': async ({ machine }) => {
       const found = this.put(this.find(machine), { state: 'stopping' });
@@ -448,6 +457,7 @@ export class FakeApi implements Api {
       this.emit('image.removed', { name: image });
       return null;
     },
+    'engine.prepare': () => null,
     'kernel.list': () => this.kernels,
     'kernel.build': ({ flavour = 'up' }) => {
       const steps = ['Fetching the source', 'Compiling', 'Checking'];

@@ -28,6 +28,7 @@ export class AppApi implements Api {
       ...machineHandlers(app),
       ...partHandlers(app),
       ...libraryHandlers(app),
+      ...fileHandlers(app),
       'events.subscribe': (_, { connection }) => {
         connection.subscribed = true;
         connection.emit('snapshot', app.snapshot());
@@ -71,9 +72,11 @@ export class AppApi implements Api {
   /** The `when` column of the table, checked in this one place. */
   private refuseWrongState(method: MethodName, params: unknown): void {
     const row = methods[method];
-    if (!('when' in row) || !row.when) return;
-    const { machine } = params as { machine: string };
+    const { machine } = params as { machine?: string };
+    if (machine === undefined || method === 'machine.recover' || method === 'machine.purge') return;
     const driver = this.app.machines.find(machine);
+    this.app.bundles.refuseHeld(method, driver);
+    if (!('when' in row) || !row.when) return;
     if ((row.when as readonly string[]).includes(driver.state)) return;
     const verb = method.split('.')[1]!;
     throw new Refusal(
@@ -216,6 +219,31 @@ function partHandlers(app: App) {
   };
 }
 
+/** Files of the host and from a browser, going in and out. */
+function fileHandlers(app: App) {
+  return {
+    'machine.export': ({ machine, path }: Params<'machine.export'>, caller: Caller) => {
+      if (path !== undefined) mustBeTrusted(caller);
+      return app.bundles.export(app.machines.find(machine), path);
+    },
+    'machine.import': ({ source, name }: Params<'machine.import'>, caller: Caller) => {
+      const file = app.uploads.resolve(source, caller.trusted);
+      return app.bundles.import(file, name, file.done);
+    },
+    'image.inspect': async (wanted: Params<'image.inspect'>, caller: Caller) => {
+      const file = handed(app, wanted, caller);
+      return (await app.bundles.inspect(file)) ?? app.images.inspect(file, caller.signal);
+    },
+    'image.import': async (wanted: Params<'image.import'>, caller: Caller) => {
+      const file = handed(app, wanted, caller);
+      if (await app.bundles.inspect(file)) {
+        throw new Refusal('unsupported', 'This is a machine bundle: import it as a machine.');
+      }
+      return app.images.import(file, wanted.name, file.done);
+    },
+  };
+}
+
 function libraryHandlers(app: App) {
   return {
     'layout.get': () => app.layout.get(),
@@ -229,17 +257,12 @@ function libraryHandlers(app: App) {
       if (!view) throw new Refusal('not-found', `There is no image “${image}”.`);
       return view;
     },
-    'image.inspect': (wanted: Params<'image.inspect'>, caller: Caller) =>
-      app.images.inspect(handed(app, wanted, caller), caller.signal),
-    'image.import': (wanted: Params<'image.import'>, caller: Caller) => {
-      const file = handed(app, wanted, caller);
-      return app.images.import(file, wanted.name, file.done);
-    },
     'image.build': ({ recipe }: Params<'image.build'>) => app.images.build(recipe),
     'image.remove': async ({ image }: Params<'image.remove'>) => {
       await app.images.remove(image);
       return null;
     },
+    'engine.prepare': ({ engine }: Params<'engine.prepare'>) => app.kit.prepare(engine),
     'kernel.list': () => app.kernels.list(),
     'kernel.build': ({ flavour }: Params<'kernel.build'>) => app.kernels.build(flavour ?? 'up'),
     'kernel.import': async ({ source }: Params<'kernel.import'>, caller: Caller) => {

@@ -13,14 +13,17 @@ import type { Events } from '../../contract/events.ts';
 import type { MachineView } from '../../contract/machine.ts';
 import type { Check, HostView } from '../../contract/things.ts';
 import { contractVersion } from '../../contract/version.ts';
+import { missingBuildPackages } from '../../kernels/node/build.ts';
 import type { Engine } from '../../machine/engine.ts';
 import type { EngineName } from '../../contract/machine.ts';
 import { Jobs } from '../jobs.ts';
 import { AppApi } from './api.ts';
 import { clock } from './clock.ts';
 import { runChecks } from './doctor.ts';
+import { EngineKit } from './engine-kit.ts';
+import { Bundles } from './bundles.ts';
 import { ImageLibrary } from './image-library.ts';
-import { buildBootRamdisk } from './image-makers.ts';
+import { architectureOf, buildBootRamdisk } from './image-makers.ts';
 import { KernelShelf } from './kernel-shelf.ts';
 import { LanHouse } from './lan-house.ts';
 import { LayoutStore } from './layout-store.ts';
@@ -52,11 +55,13 @@ export class App {
   readonly store: MachineStore;
   readonly images: ImageLibrary;
   readonly kernels: KernelShelf;
+  readonly kit: EngineKit;
   readonly lans: LanHouse;
   readonly layout: LayoutStore;
   readonly machines: Machines;
   readonly stats: StatsWatch;
   readonly uploads: Uploads;
+  readonly bundles: Bundles;
   readonly memoryReturn: MemoryReturn;
   readonly api: AppApi;
   private readonly options: AppOptions;
@@ -84,6 +89,7 @@ export class App {
       usedBy: (kernel) => this.kernelUsers(kernel),
       announce: () => this.announceKernels(),
     });
+    this.kit = new EngineKit(this);
     this.lans = new LanHouse({
       paths: this.paths,
       machines: () => this.machines.all(),
@@ -106,7 +112,7 @@ export class App {
           images: this.images,
           kernels: this.kernels,
           confinement: options.confinement,
-          initramfs: () => buildBootRamdisk(this.paths),
+          initramfs: (engine) => buildBootRamdisk(this.paths, architectureOf[engine]),
         }),
         engine: (name) => this.engine(name),
         announce: (driver) => this.api.emit('machine.changed', this.viewMachine(driver)),
@@ -114,6 +120,8 @@ export class App {
     });
     this.stats = new StatsWatch((id) => this.machines.byId(id), this.lans);
     this.uploads = new Uploads(this.paths);
+    const { jobs, store, machines, images, lans, paths } = this;
+    this.bundles = new Bundles({ jobs, store, machines, images, lans, exports: paths.exports });
     this.memoryReturn = new MemoryReturn(() => this.machines.all());
     this.api = new AppApi(this);
   }
@@ -237,6 +245,7 @@ export class App {
       const { state } = await this.jobs.wait(this.kernels.build(flavour).id);
       if (state !== 'done') return;
     }
+    if (missingBuildPackages(undefined, 'riscv64').length === 0) this.kit.prepare('portable');
   }
 
   private engine(name: EngineName): Engine {

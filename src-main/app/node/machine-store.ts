@@ -70,10 +70,13 @@ export class MachineStore {
     await writeFileAtomic(path, text, 0o644);
   }
 
-  /** `fill` makes the disks in the folder it is given; if it throws, nothing remains. */
+  /**
+   * `spec` is the machine, or the text of its machine.yaml. `fill` makes the disks in the folder
+   * it is given; if it throws, nothing remains.
+   */
   async create(
     name: string,
-    spec: SpecInput,
+    spec: SpecInput | string,
     fill: (directory: string) => Promise<void>,
   ): Promise<void> {
     checkName(name);
@@ -82,7 +85,8 @@ export class MachineStore {
     try {
       await makeDirectory(join(building, 'disks'));
       await fill(join(building, 'disks'));
-      await writeFileAtomic(join(building, specFile), newSpecText(spec), 0o644);
+      const text = typeof spec === 'string' ? spec : newSpecText(spec);
+      await writeFileAtomic(join(building, specFile), text, 0o644);
       if (this.exists(name)) throw new Refusal('exists', `There is a machine “${name}” already.`);
       await rename(building, this.directory(name));
       await syncDirectory(this.paths.machines);

@@ -14,6 +14,7 @@ import { formatSize, type DiskSpec, type NicSpec, type SpecInput } from '../../m
 import { checkName } from '../../machine/spec.ts';
 import { makeBlankDisk, makeDiskCopy, makeOverlay } from './disk-makers.ts';
 import { plainDisk } from '../spec-words.ts';
+import { tinyFor } from './engine-kit.ts';
 import { Driver, type Surroundings } from './driver.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { LanHouse } from './lan-house.ts';
@@ -90,16 +91,15 @@ export class Machines {
 
   /** Everything a creation is refused for before it has begun. */
   refuseCreation(wanted: Params<'machine.create'>): void {
-    if (this.drivers.size >= machinesMax) {
-      throw new Refusal('no-space', 'There are a thousand machines already.');
-    }
+    this.refuseMore();
     if (wanted.name !== undefined) {
       checkName(wanted.name);
       if (this.store.exists(wanted.name)) {
         throw new Refusal('exists', `There is a machine “${wanted.name}” already.`);
       }
     }
-    engineFor(this.images.note(wanted.image).report);
+    const { image, engine } = this.chosen(wanted);
+    refuseMismatch(image, this.images.note(image).report, engine);
     const missing = wanted.networks.find((network) => !this.lans.has(network));
     if (missing !== undefined) {
       throw new Refusal('not-found', `There is no network “${missing}”.`);
@@ -109,31 +109,54 @@ export class Machines {
     }
   }
 
+  /** Tiny Linux is there for each engine; any other image has one that it runs on. */
+  private chosen(wanted: Pick<Params<'machine.create'>, 'image' | 'engine'>): {
+    image: string;
+    engine: EngineName;
+  } {
+    const { engine } = wanted;
+    if (wanted.image === 'tiny' && engine !== undefined) return { image: tinyFor(engine), engine };
+    const { report } = this.images.note(wanted.image);
+    return { image: wanted.image, engine: engine ?? engineFor(report) };
+  }
+
   async create(wanted: Params<'machine.create'>): Promise<Driver> {
     this.refuseCreation(wanted);
-    const name = wanted.name ?? this.freeName(wanted.image);
-    const { report } = this.images.note(wanted.image);
+    const { image, engine } = this.chosen(wanted);
+    const name = wanted.name ?? this.freeName(image);
+    const { report } = this.images.note(image);
     const id = randomBytes(4).toString('hex');
     const spec: SpecInput = {
       id,
-      engine: wanted.engine ?? engineFor(report),
+      engine,
       cpus: wanted.cpus,
       memory: formatSize(wanted.memoryMib * 2 ** 20),
-      image: wanted.image,
+      image,
       ...(report.root?.partition ? { rootPartition: report.root.partition } : {}),
       ...(report.root && report.root.filesystem !== 'ext4'
         ? { rootFilesystem: report.root.filesystem }
         : {}),
       ...(report.root?.init && report.root.init !== '/sbin/init' ? { init: report.root.init } : {}),
-      disks: [{ id: 'root', image: wanted.image, file: 'root.cow' }],
+      disks: [{ id: 'root', image, file: 'root.cow' }],
       ...(wanted.networks.length > 0
         ? { nics: wanted.networks.map((network, slot) => makeNic(id, network, slot)) }
         : {}),
       ...(wanted.tags.length > 0 ? { tags: wanted.tags } : {}),
     };
     await this.store.create(name, spec, async (directory) => {
-      await makeOverlay(join(directory, 'root.cow'), this.images.rawPath(wanted.image));
+      await makeOverlay(join(directory, 'root.cow'), this.images.rawPath(image));
     });
+    return this.add(name);
+  }
+
+  /** From a machine.yaml that is there already, such as a bundle's; `fill` makes its disks. */
+  async createFrom(
+    name: string,
+    text: string,
+    fill: (directory: string) => Promise<void>,
+  ): Promise<Driver> {
+    this.refuseMore();
+    await this.store.create(name, text, fill);
     return this.add(name);
   }
 
@@ -247,6 +270,11 @@ export class Machines {
     }
   }
 
+  private refuseMore(): void {
+    if (this.drivers.size < machinesMax) return;
+    throw new Refusal('no-space', 'There are a thousand machines already.');
+  }
+
   private async add(name: string): Promise<Driver> {
     const known = this.drivers.get(name);
     if (known) return known;
@@ -282,11 +310,12 @@ export class Machines {
     }
   }
 
-  private freeName(image: string): string {
-    const stem = image.replace(/[^a-z0-9-]+/g, '-').replace(/^[^a-z]+|-+$/g, '') || 'machine';
+  /** The first name like `wish` that no machine has and that is not `taken` otherwise. */
+  freeName(wish: string, taken = (_: string): boolean => false): string {
+    const stem = wish.replace(/[^a-z0-9-]+/g, '-').replace(/^[^a-z]+|-+$/g, '') || 'machine';
     for (let number = 1; ; number++) {
       const name = number === 1 ? stem.slice(0, 60) : `${stem.slice(0, 56)}-${number}`;
-      if (!this.store.exists(name)) return name;
+      if (!this.store.exists(name) && !taken(name)) return name;
     }
   }
 }
@@ -295,7 +324,7 @@ export class Machines {
  * A card with a locally administered unicast address (IEEE 802, U/L bit set) that follows from the
  * machine's id and the slot: a card that is put in again is the same card.
  */
-function makeNic(machineId: string, network: string, slot: number): NicSpec {
+export function makeNic(machineId: string, network: string, slot: number): NicSpec {
   const tail = [...(machineId.match(/../g) ?? []), slot.toString(16).padStart(2, '0')];
   return { id: `nic${slot}`, slot, network, mac: ['52', ...tail].join(':') };
 }
@@ -304,6 +333,16 @@ function makeNic(machineId: string, network: string, slot: number): NicSpec {
 function engineFor(report: ImageReport): EngineName {
   if (report.engine === 'none') throw new Refusal('unsupported', report.sentence);
   return report.engine;
+}
+
+function refuseMismatch(image: string, report: ImageReport, engine: EngineName): void {
+  const own = engineFor(report);
+  if (own === engine) return;
+  const what = report.root?.architecture ?? 'another processor';
+  throw new Refusal(
+    'unsupported',
+    `The image “${image}” is for ${what}; it runs on the ${own} engine only.`,
+  );
 }
 
 function freeDiskId(disks: readonly DiskSpec[]): string {

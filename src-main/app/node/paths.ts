@@ -4,7 +4,7 @@
  * ends at 108 bytes, so they never go below `NYMPH_HOME` but into the user's run directory.
  */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -16,6 +16,8 @@ export interface Paths {
   readonly cache: string;
   readonly kernels: string;
   readonly uploads: string;
+  /** Where files for the owner go that were given no place: the folder for downloads. */
+  readonly exports: string;
   readonly state: string;
   readonly run: string;
   /** The unix socket of the one server of this home. */
@@ -40,10 +42,21 @@ export function nymphPaths(env: NodeJS.ProcessEnv = process.env, home?: string):
     // Kernels take minutes to build and depend on nothing of a home: one cache serves all homes.
     kernels: join(env['NYMPH_KERNELS'] || join(base('XDG_CACHE_HOME', '.cache'), 'kernels')),
     uploads: join(cache, 'uploads'),
+    exports: root ? join(root, 'exports') : downloadsDirectory(env),
     state,
     run,
     socket: join(run, 'server.sock'),
   };
+}
+
+/** As xdg-user-dirs keeps it; the home folder where there is none. */
+function downloadsDirectory(env: NodeJS.ProcessEnv): string {
+  const home = homedir();
+  const file = join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'user-dirs.dirs');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const said = /^XDG_DOWNLOAD_DIR="(?:\$HOME\/)?([^"$]+)"/m.exec(text)?.[1];
+  const downloads = resolve(home, said ?? 'Downloads');
+  return existsSync(downloads) ? downloads : home;
 }
 
 function runDirectory(env: NodeJS.ProcessEnv, root: string | undefined): string {

@@ -9,6 +9,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../base/assert.ts';
 import { Refusal, type RefusalCode } from '../../base/refusal.ts';
 import type { ImageReport } from '../detect.ts';
+import { packBundle, unpackBundle, type PackOptions, type UnpackOptions } from './bundle.ts';
 import { importImage, openImage, type Imported, type Unpacked } from './import.ts';
 import type { WorkOptions } from './sparse.ts';
 
@@ -23,6 +24,9 @@ export interface Tasks {
   /** Says what a file is, and keeps what had to be unpacked for that. */
   look: { input: ImagePlace; output: { report: ImageReport; unpacked?: Unpacked } };
   import: { input: ImagePlace & { name?: string; unpacked?: Unpacked }; output: Imported };
+  /** Writes a machine bundle; its size comes back. */
+  pack: { input: Omit<PackOptions, keyof WorkOptions>; output: number };
+  unpack: { input: Omit<UnpackOptions, keyof WorkOptions>; output: void };
 }
 
 export type Task = keyof Tasks;
@@ -47,7 +51,16 @@ async function look(
 }
 
 function perform({ task, input }: AsideOrder, options: WorkOptions) {
-  return task === 'look' ? look(input, options) : importImage({ ...input, ...options });
+  switch (task) {
+    case 'look':
+      return look(input, options);
+    case 'import':
+      return importImage({ ...input, ...options });
+    case 'pack':
+      return packBundle({ ...input, ...options });
+    case 'unpack':
+      return unpackBundle({ ...input, ...options });
+  }
 }
 
 function say(answer: AsideAnswer): void {

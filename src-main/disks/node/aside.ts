@@ -1,6 +1,6 @@
 /**
- * Looking into images and converting them, on a thread of its own: decoders take tens of
- * milliseconds a block, which whoever serves clients cannot spend.
+ * Looking into images, converting them, packing and unpacking machines, on a thread of its own:
+ * decoders take tens of milliseconds a block, which whoever serves clients cannot spend.
  *
  *   const { report, unpacked } = await runAside('look', { path, directory }, { signal });
  *   const { rawPath } = await runAside('import', { path, directory, unpacked }, { signal });
@@ -21,14 +21,16 @@ export async function runAside<T extends Task>(
   task: T, input: Tasks[T]['input'], options: AsideOptions = {},
 ): Promise<Tasks[T]['output']> {
   if (options.signal?.aborted) throw new Refusal('cancelled', 'Cancelled.');
-  const order: AsideOrder = { task, input };
+  const order = { task, input } as AsideOrder;
   const worker = new Worker(new URL('./aside-thread.ts', import.meta.url), { workerData: order });
   const cancel = (): void => worker.postMessage('cancel');
   options.signal?.addEventListener('abort', cancel, { once: true });
   try {
     return (await answerOf(worker, options)) as Tasks[T]['output'];
   } catch (thrown) {
-    if (!(thrown instanceof Refusal)) await sweepPartials(input.directory);
+    // A bundle goes into a folder of its owner's, where only its own partial file is ours.
+    const only = task === 'pack' ? (input as Tasks['pack']['input']).name : undefined;
+    if (!(thrown instanceof Refusal)) await sweepPartials(input.directory, only);
     throw thrown;
   } finally {
     options.signal?.removeEventListener('abort', cancel);

@@ -127,10 +127,14 @@ async function nameExclusively(temporary: string, path: string): Promise<void> {
   await rm(temporary);
 }
 
-/** Removes what killed imports left in a folder. Call it only when none is running there. */
-export async function sweepPartials(directory: string): Promise<string[]> {
+/**
+ * Removes what killed imports left in a folder, or only what was to become the file `of`. Call it
+ * only when none is running there.
+ */
+export async function sweepPartials(directory: string, of?: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => [] as string[]);
   const partials = names.filter((name) => /^\..+\.\d+-[0-9a-f-]{36}\.partial$/.test(name));
-  for (const name of partials) await rm(join(directory, name), { recursive: true, force: true });
-  return partials;
+  const doomed = partials.filter((name) => of === undefined || name.startsWith(`.${of}.`));
+  for (const name of doomed) await rm(join(directory, name), { recursive: true, force: true });
+  return doomed;
 }

@@ -8,6 +8,9 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { cowLayout, makeCowHeader } from '../../../src-main/machine/cow.ts';
+import {
+  BundleDigests, manifestText, pieceName, tarEnd, tarEntry,
+} from '../../../src-main/disks/bundle.ts';
 import type { FuzzJob } from './fuzz-worker.ts';
 import { makeSystemTree, mbrDisk, openRoom, type Room } from './inputs.ts';
 
@@ -40,8 +43,26 @@ before(async () => {
   cow.set(makeCowHeader({ backingPath: '/images/a', backingSeconds: 1, backingBytes: 65536 }));
   seeds.set('cow', cow);
   seeds.set('mbr', mbrDisk());
+  seeds.set('bundle', smallBundle());
 });
 after(() => room.close());
+
+/** A bundle's tar with two small disks, and digests by the worker's blind digest. */
+function smallBundle(): Uint8Array {
+  const disks = [{ id: 'root', bytes: 1536 }, { id: 'data', bytes: 1024 }];
+  const blind = () => ({ update() {}, digest: () => new Uint8Array(32) });
+  const digests = new BundleDigests(blind, disks);
+  const texts = { 'manifest.json': manifestText({ name: 'web', disks }), 'machine.yaml': 'a: 1\n' };
+  const parts = Object.entries(texts).flatMap(([name, text]) => {
+    digests.text(name, Buffer.from(text));
+    return tarEntry(name, Buffer.from(text));
+  });
+  for (const { id, bytes } of disks) {
+    parts.push(...tarEntry(pieceName(id, 0), Buffer.alloc(bytes, 7)));
+  }
+  parts.push(...tarEntry('digests.json', Buffer.from(digests.toText())), tarEnd);
+  return new Uint8Array(Buffer.concat(parts));
+}
 
 async function makeExt4(name: string, size: string, ...type: string[]): Promise<void> {
   await room.run('truncate', '-s', size, name);
@@ -74,6 +95,9 @@ test('16,000 mutated MBR and GPT disks, half of the GPTs with right checksums', 
 test('20,000 mutated ext file systems', () => fuzz('ext4', 20_000, ['ext4', 'ext2']));
 
 test('8,000 mutated overlays', () => fuzz('cow', 8_000, ['cow']));
+
+test('4,000 mutated machine bundles, half of them with right checksums', () =>
+  fuzz('bundle', 4_000, ['bundle']));
 
 test('14,000 mutated tar archives, half of them with right checksums', () =>
   fuzz('tar', 14_000, ['tar', 'pax']));

@@ -1,10 +1,16 @@
-/** Commands about images. */
-import { resolve } from 'node:path';
+/** Commands about images, and files that become images or machines. */
+import { basename, resolve } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
 import type { JobView } from '../../../contract/things.ts';
 import type { Client } from '../../../rpc/client.ts';
-import type { Commands } from '../main.ts';
+import type { Commands, Words } from '../main.ts';
 import { bytes, data, json, Progress, say, table } from '../print.ts';
+
+const importOptions = {
+  name: { type: 'string' },
+  // The files that an image builds on are read too, if they lie in its folder.
+  'with-backing': { type: 'boolean' },
+} as const;
 
 export const imageCommands: Commands = {
   'image ls': {
@@ -27,24 +33,19 @@ export const imageCommands: Commands = {
       );
     },
   },
-  'image import': {
-    usage: 'image import FILE [--name N]',
-    about: 'Bring in a disk image or root file system, whatever its format',
-    options: { name: { type: 'string' } },
+  import: {
+    usage: 'import FILE [--name N] [--with-backing]',
+    about: 'Bring in a machine bundle as a machine, anything else as an image',
+    options: importOptions,
     words: [1, 1],
-    run: async (client, { positionals, values }) => {
-      const source = { path: resolve(positionals[0]!) };
-      const report = await client.call('image.inspect', { source });
-      say(report.sentence);
-      const name = values['name'];
-      const job = await client.call('image.import', {
-        source,
-        ...(name === undefined ? {} : { name: String(name) }),
-      });
-      const made = await followJob(client, job);
-      if (values['json']) json(await client.call('image.info', { image: made }));
-      else data(made);
-    },
+    run: bringIn,
+  },
+  'image import': {
+    usage: 'image import FILE [--name N] [--with-backing]',
+    about: 'Bring in a disk image or root file system, whatever its format',
+    options: importOptions,
+    words: [1, 1],
+    run: bringIn,
   },
   'image build': {
     usage: 'image build debian',
@@ -83,6 +84,47 @@ export const imageCommands: Commands = {
     },
   },
 };
+
+/** What the file is decides what becomes of it. */
+async function bringIn(client: Client, { positionals, values }: Words): Promise<void> {
+  const source = { path: resolve(positionals[0]!) };
+  const withBacking = values['with-backing'] === true;
+  const name = values['name'] === undefined ? {} : { name: String(values['name']) };
+  const report = await lookInside(client, source.path, withBacking);
+  if (report.backing && !withBacking) {
+    throw new Refusal('unsupported', `${report.sentence} To agree, add --with-backing.`);
+  }
+  say(report.sentence);
+  if (report.machine) {
+    for (const sentence of report.machine.leftOut) say(sentence);
+    const job = await client.call('machine.import', { source, ...name });
+    const made = await followJob(client, job);
+    if (values['json']) json(await client.call('machine.get', { machine: made }));
+    else data(made);
+    return;
+  }
+  const job = await client.call('image.import', { source, withBacking, ...name });
+  const made = await followJob(client, job);
+  if (values['json']) json(await client.call('image.info', { image: made }));
+  else data(made);
+}
+
+/** A compressed file takes a while to look into; that shows as a job of the server. */
+async function lookInside(client: Client, path: string, withBacking: boolean) {
+  const progress = new Progress();
+  const stop = client.on('job.changed', ({ kind, title, step, fraction }) => {
+    if (kind === 'image-look' && title.endsWith(basename(path))) {
+      progress.show(`${title}: ${step}`, fraction);
+    }
+  });
+  try {
+    await client.call('events.subscribe', {});
+    return await client.call('image.inspect', { source: { path }, withBacking });
+  } finally {
+    stop();
+    progress.end();
+  }
+}
 
 /** Shows a job until it ends; an interrupt cancels it. @returns what it made. */
 export async function followJob(client: Client, job: JobView): Promise<string> {

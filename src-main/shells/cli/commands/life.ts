@@ -8,7 +8,6 @@ import { parseSize } from '../../../machine/spec.ts';
 import type { Command, Commands, Words } from '../main.ts';
 import { data, json, say } from '../print.ts';
 import { followJob } from './image.ts';
-import { followJob } from './image.ts';
 
 const startTimeoutMs = 60_000;
 
