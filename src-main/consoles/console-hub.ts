@@ -22,7 +22,17 @@ export interface ConsoleReader {
   send(bytes: Uint8Array): void;
 }
 
-type Follower = { reader: ConsoleReader; position: number };
+type Follower = {
+  reader: ConsoleReader;
+  position: number;
+  /** Where what was kept ends and what is live begins, until that has been told. */
+  replay?: { end: number; over: () => void } | undefined;
+};
+
+/** Ends what a program that died with its kernel has left on: its screen, its mouse, its pasting. */
+const calm =
+  '\x1b[?47l' + ['1000', '1002', '1003', '1004', '1006', '2004'].map((mode) => `\x1b[?${mode}l`)
+    .join('') + '\x1b[!p';
 
 export class ConsoleHub {
   readonly scrollback = new Scrollback();
@@ -61,12 +71,14 @@ export class ConsoleHub {
 
   /** Words of ours between those of the guest, such as that it was started. */
   note(text: string): void {
-    void this.take(new TextEncoder().encode(`\r\n\x1b[2m── ${text} ──\x1b[0m\r\n`));
+    void this.take(new TextEncoder().encode(`${calm}\r\n\x1b[2m── ${text} ──\x1b[0m\r\n`));
   }
 
-  /** The kept scrollback, then everything as it comes. */
-  follow(reader: ConsoleReader): { pump(): void; stop(): void } {
-    const follower = { reader, position: this.scrollback.start };
+  /** The kept scrollback, then `replayed` once, then everything as it comes. */
+  follow(reader: ConsoleReader, replayed?: () => void): { pump(): void; stop(): void } {
+    const { start, end } = this.scrollback;
+    const replay = replayed && { end, over: replayed };
+    const follower: Follower = { reader, position: start, replay };
     this.followers.add(follower);
     this.pump(follower);
     return {
@@ -109,11 +121,22 @@ export class ConsoleHub {
       reader.send(notice);
       follower.position = this.scrollback.start;
     }
-    const length = Math.min(reader.creditBytes, this.scrollback.end - follower.position);
+    this.tellReplayed(follower);
+    const end = follower.replay?.end ?? this.scrollback.end;
+    const length = Math.min(reader.creditBytes, end - follower.position);
     if (length <= 0) return;
     const bytes = this.scrollback.read(follower.position, length);
     follower.position += bytes.length;
     reader.send(bytes);
+    if (this.tellReplayed(follower)) this.pump(follower);
+  }
+
+  private tellReplayed(follower: Follower): boolean {
+    const { replay } = follower;
+    if (!replay || follower.position < replay.end) return false;
+    follower.replay = undefined;
+    replay.over();
+    return true;
   }
 }
 

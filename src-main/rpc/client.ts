@@ -195,7 +195,8 @@ export class Client {
     stream.tail = stream.tail.then(async () => {
       if (stream.broken) return;
       await stream.sink(payload);
-      this.send({ credit: id, bytes: payload.length });
+      // A mark took no credit, so none is given for it.
+      if (payload.length > 0) this.send({ credit: id, bytes: payload.length });
     });
     // A sink that throws ends its own stream; nothing else on this channel notices.
     stream.tail = stream.tail.catch((thrown: unknown) => {

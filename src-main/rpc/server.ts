@@ -34,6 +34,8 @@ export interface StreamPort {
   send(bytes: Uint8Array): void;
   /** Sends all of it, waiting for credit as often as needed. */
   sendAll(bytes: Uint8Array): Promise<void>;
+  /** An empty message, where the method has a meaning for it; it costs no credit. */
+  mark(): void;
 }
 
 export interface Caller {
@@ -108,6 +110,10 @@ class ServerStream implements StreamPort {
     for (let at = 0; at < bytes.length; at += chunkBytesMax) {
       this.sendBytes(bytes.subarray(at, at + chunkBytesMax));
     }
+  }
+
+  mark(): void {
+    this.sendBytes(new Uint8Array(0));
   }
 
   async sendAll(bytes: Uint8Array): Promise<void> {

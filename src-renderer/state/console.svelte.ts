@@ -3,20 +3,24 @@
  * attaches anew by itself when the connection or the machine comes back.
  *
  *   const console = new Console(link, machineId, 0);
- *   console.attach(sink, onRestart);  …  console.close();
+ *   console.attach(screen);  …  console.close();
  */
 import { refused, type ByteStream } from '../client/connect.ts';
 import type { Link } from './link.svelte.ts';
 
-type Sink = (bytes: Uint8Array) => Promise<void> | void;
+export type Screen = {
+  take: (bytes: Uint8Array) => Promise<void> | void;
+  /** Everything so far belongs to an attachment that is over. */
+  restart: () => void;
+  /** Settles when all that was taken has been acted upon. */
+  parsed: () => Promise<void>;
+};
 
-/** So long without bytes, and what comes next is live and not the kept scrollback. */
-const replayQuietMs = 200;
 const againMs = 1000;
 
 export class Console {
   status = $state<'attaching' | 'live' | 'ended'>('attaching');
-  /** The kept scrollback is still arriving; nobody may answer what it asks. */
+  /** What the screen acts upon is the kept scrollback; nobody may answer what it asks. */
   replaying = true;
   /** Told the sentence when something written is refused. */
   onRefused: (sentence: string) => void = () => {};
@@ -24,7 +28,6 @@ export class Console {
   private readonly machine: string;
   private readonly number: number;
   private stream: ByteStream<null> | undefined;
-  private quietTimer: ReturnType<typeof setTimeout> | undefined;
   private againTimer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
@@ -34,20 +37,22 @@ export class Console {
     this.number = number;
   }
 
-  attach(sink: Sink, onRestart: () => void): void {
+  attach(screen: Screen): void {
     this.stream?.cancel();
     clearTimeout(this.againTimer);
     const { client } = this.link;
     if (!client || this.closed) return;
-    onRestart();
+    screen.restart();
     this.status = 'attaching';
     this.replaying = true;
-    this.settleSoon();
-    const { machine, number } = this;
-    const stream = client.open('console.attach', { machine, console: number }, async (bytes) => {
+    const wanted = { machine: this.machine, console: this.number, mark: true };
+    const stream = client.open('console.attach', wanted, async (bytes) => {
       if (this.stream !== stream) return;
-      if (this.replaying) this.settleSoon();
-      await sink(bytes);
+      // The one empty message is the mark: the screen is behind us by what it has not parsed.
+      if (bytes.length > 0) return screen.take(bytes);
+      await screen.parsed();
+      if (this.stream !== stream) return;
+      this.replaying = false;
       this.status = 'live';
     });
     this.stream = stream;
@@ -60,14 +65,13 @@ export class Console {
   }
 
   /** After an end: once more in a moment, for as long as the machine is alive. */
-  attachAgain(sink: Sink, onRestart: () => void): void {
+  attachAgain(screen: Screen): void {
     clearTimeout(this.againTimer);
-    this.againTimer = setTimeout(() => this.attach(sink, onRestart), againMs);
+    this.againTimer = setTimeout(() => this.attach(screen), againMs);
   }
 
   /** What is more than the machine takes is refused whole, and the user is told. */
   write(bytes: Uint8Array): void {
-    this.replaying = false;
     try {
       void this.stream?.write(bytes);
     } catch (thrown) {
@@ -83,17 +87,8 @@ export class Console {
 
   close(): void {
     this.closed = true;
-    clearTimeout(this.quietTimer);
     clearTimeout(this.againTimer);
     this.stream?.cancel();
     this.stream = undefined;
-  }
-
-  private settleSoon(): void {
-    clearTimeout(this.quietTimer);
-    this.quietTimer = setTimeout(() => {
-      this.replaying = false;
-      if (this.status === 'attaching') this.status = 'live';
-    }, replayQuietMs);
   }
 }

@@ -98,6 +98,26 @@ describe('the window', () => {
     await window.untilConsole(/nymph #1/);
   });
 
+  test('what the scrollback asks of a terminal is answered once, not at each replay', async () => {
+    await window.openMachine('gateway', 'Console');
+    await window.untilConsole(/gateway:~#/);
+    await window.type('ask\n');
+    await window.untilConsole(/^asked$/m);
+    await window.type('\n');
+    await window.untilConsole(/asked[^]*gateway:~#[^]*gateway:~#/);
+    const before = server.api.typedBytes;
+    assert.ok(before > 'ask\n\n'.length, 'the terminal answers what is asked now');
+    for (let round = 0; round < 3; round += 1) {
+      await window.tab('Disks').click();
+      await window.tab('Console').click();
+      await window.untilConsole(/^asked$/m);
+    }
+    await page.waitForTimeout(200);
+    assert.equal(server.api.typedBytes, before);
+    await window.type('uname -a\n');
+    await window.untilConsole(/nymph #1/);
+  });
+
   test('a flood of small pieces is drawn at once and the console answers after it', async () => {
     await window.openMachine('gateway', 'Console');
     await window.untilConsole(/gateway:~#/);

@@ -22,6 +22,8 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 export class FakeApi implements Api {
   /** Reports by grant; whoever takes an upload puts one here. */
   readonly grants = new Map<string, ImageReport>();
+  /** What has been written to all consoles. */
+  typedBytes = 0;
   private readonly connections = new Set<Connection>();
   private readonly watched = new Map<Connection, Set<string>>();
   private readonly machines = new Map<string, MachineView>();
@@ -130,17 +132,22 @@ export class FakeApi implements Api {
     }
   }
 
-  private async attach(name: string, number: number, caller: Caller): Promise<null> {
+  private async attach(
+    { machine: name, console: number, mark }: Params<'console.attach'>,
+    caller: Caller,
+  ): Promise<null> {
     const machine = this.find(name);
     const key = `${machine.id}:${number}`;
     const stream = caller.stream!;
     const prompt = `\x1b[32m${machine.name}\x1b[0m:\x1b[34m~\x1b[0m# `;
     if (!this.scrollback.has(key) && machine.state !== 'off') this.scrollback.set(key, prompt);
     await stream.sendAll(text.encode(this.scrollback.get(key) ?? ''));
+    if (mark) stream.mark();
     const set = this.consoles.get(key) ?? new Set();
     this.consoles.set(key, set.add(stream));
     let line = '';
     stream.onBytes = (bytes) => {
+      this.typedBytes += bytes.length;
       for (const char of new TextDecoder().decode(bytes)) {
         if (char === '\r') {
           const pieces = line === 'flood' ? 6000 : 0;
@@ -152,7 +159,9 @@ export class FakeApi implements Api {
           line = line.slice(0, -1);
         } else {
           line += char;
-          this.say(machine, number, char);
+          // As a tty echoes a control character: ^[ for an escape.
+          const code = char.charCodeAt(0);
+          this.say(machine, number, code < 32 ? `^${String.fromCharCode(code + 64)}` : char);
         }
       }
     };
@@ -354,7 +363,7 @@ export class FakeApi implements Api {
     },
     'machine.exec': (_, { stream }) => sayOk(stream!),
     'machine.run': (_, { stream }) => sayOk(stream!),
-    'console.attach': ({ machine, console }, caller) => this.attach(machine, console, caller),
+    'console.attach': (wanted, caller) => this.attach(wanted, caller),
     'console.log': async ({ machine, console }, { stream }) => {
       const key = `${this.find(machine).id}:${console}`;
       await stream!.sendAll(text.encode(this.scrollback.get(key) ?? ''));
@@ -530,10 +539,16 @@ export class FakeApi implements Api {
   }
 }
 
+/** All that a guest can ask of a terminal: its kind, cursor, modes, settings and colours. */
+const asked =
+  '\x1b[c\x1b[>c\x1b[=c\x1b[5n\x1b[6n\x1b[?6n\x1b[4$p\x1b[?1$p\x1bP$qm\x1b\\\x1b[18t' +
+  '\x1b]4;1;?\x07\x1b]10;?\x07\x1b]11;?\x07\x1b]12;?\x07\x1b[>q';
+
 function answer(line: string): string {
   const word = line.trim();
   if (!word) return '';
   if (word === 'uname -a') return 'Linux tiny 7.2.1-nymph #1 x86_64 GNU/Linux\r\n';
+  if (word === 'ask') return `${asked}asked\r\n`;
   if (word === 'link') return 'see https://example.org/hello\r\n';
   if (word === 'colours') {
     const dots = [31, 32, 33, 34, 35, 36, 37, 90].map((c) => `\x1b[${c}m●${c} `);

@@ -175,7 +175,7 @@ function partHandlers(app: App) {
   const view = (driver: Driver) => app.viewMachine(driver);
   return {
     'console.attach': (wanted: Params<'console.attach'>, caller: Caller) =>
-      attachConsole(find(wanted.machine), wanted.console, caller),
+      attachConsole(find(wanted.machine), wanted, caller),
     'console.log': (wanted: Params<'console.log'>, caller: Caller) =>
       sendConsoleLog(find(wanted.machine), wanted.console, caller),
     'console.resize': (wanted: Params<'console.resize'>) => {

@@ -10,11 +10,15 @@ import type { Driver } from './driver.ts';
 /** First byte of each message of `machine.exec` and `machine.run`, from the machine. */
 export const outputKinds = { stdout: 1, stderr: 2 } as const;
 
-export async function attachConsole(driver: Driver, index: number, caller: Caller): Promise<null> {
+export async function attachConsole(
+  driver: Driver,
+  { console: index, mark }: { console: number; mark: boolean },
+  caller: Caller,
+): Promise<null> {
   const { stream, signal } = caller;
   assert(stream, 'a console is attached by a stream');
   const hub = consoleOf(driver, index);
-  const follower = hub.follow(stream);
+  const follower = hub.follow(stream, mark ? () => stream.mark() : undefined);
   stream.onCredit = () => follower.pump();
   stream.onBytes = (bytes) => hub.input(bytes);
   try {

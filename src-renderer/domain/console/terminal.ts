@@ -87,6 +87,10 @@ export class ConsoleTerminal {
     return new Promise((resolve) => (this.wake = resolve));
   };
 
+  parsed(): Promise<void> {
+    return new Promise((resolve) => this.term.write('', resolve));
+  }
+
   restart(): void {
     this.term.reset();
     this.tellSize();
@@ -133,15 +137,17 @@ export class ConsoleTerminal {
     if (guestClipboard) this.term.loadAddon(new ClipboardAddon(undefined, writeOnly));
     // Questions in the replay: swallowed, not answered.
     const swallow = () => this.console.replaying;
-    for (const final of ['c', 'n']) {
-      this.term.parser.registerCsiHandler({ final }, swallow);
-      this.term.parser.registerCsiHandler({ prefix: '?', final }, swallow);
-      this.term.parser.registerCsiHandler({ prefix: '>', final }, swallow);
+    const { parser } = this.term;
+    for (const prefix of ['', '?', '>', '=']) {
+      const kind = prefix ? { prefix } : {};
+      for (const final of ['c', 'n', 'q']) {
+        if (prefix || final !== 'q') parser.registerCsiHandler({ ...kind, final }, swallow);
+      }
+      parser.registerCsiHandler({ ...kind, intermediates: '$', final: 'p' }, swallow);
     }
-    this.term.parser.registerCsiHandler({ final: 't' }, () => true);
-    for (const colourQuery of [4, 10, 11, 12]) {
-      this.term.parser.registerOscHandler(colourQuery, swallow);
-    }
+    parser.registerDcsHandler({ intermediates: '$', final: 'q' }, swallow);
+    parser.registerCsiHandler({ final: 't' }, () => true);
+    for (const colourQuery of [4, 10, 11, 12]) parser.registerOscHandler(colourQuery, swallow);
   }
 
   /** WebGL where the browser gives us a context; it may take it back, then the DOM draws. */

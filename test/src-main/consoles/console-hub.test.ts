@@ -54,6 +54,28 @@ suite('a console', () => {
     assert.equal(reader.text, 'before after');
   });
 
+  test('says where what was kept ends, between two pieces and only once', () => {
+    const { clock, hub } = hubOf();
+    void hub.take(bytes('before'));
+    const reader = new Reader(4);
+    const following = hub.follow(reader, () => (reader.text += '|'));
+    assert.equal(reader.text, 'befo');
+    clock.now += 1000;
+    void hub.take(bytes('after'));
+    reader.creditBytes = 100;
+    following.pump();
+    assert.equal(reader.text, 'before|after');
+    void hub.follow(reader, () => (reader.text += '.'));
+    assert.equal(reader.text, 'before|afterbeforeafter.');
+  });
+
+  test('says so at once when nothing was kept', () => {
+    const { hub } = hubOf();
+    let said = 0;
+    hub.follow(new Reader(0), () => (said += 1));
+    assert.equal(said, 1);
+  });
+
   test('sends an echo after a silence at once, and gathers what follows closely', async () => {
     const { clock, hub } = hubOf();
     const reader = new Reader();
@@ -112,6 +134,8 @@ suite('a console', () => {
     const { hub } = hubOf();
     hub.note('web started');
     assert.deepEqual(hub.lastLines(5), ['── web started ──']);
+    const text = new TextDecoder().decode(hub.scrollback.all());
+    assert.ok(text.startsWith('\x1b[?47l\x1b[?1000l'), 'the screen of a dead editor is left');
   });
 });
 
