@@ -29,7 +29,7 @@ type Follower = {
   replay?: { end: number; over: () => void } | undefined;
 };
 
-/** Ends what a program that died with its kernel has left on: its screen, its mouse, its pasting. */
+/** Ends what a program that died with its kernel has left on: its screen, mouse and pasting. */
 const calm =
   '\x1b[?47l' + ['1000', '1002', '1003', '1004', '1006', '2004'].map((mode) => `\x1b[?${mode}l`)
     .join('') + '\x1b[!p';

@@ -97,8 +97,9 @@ function importsOf(path: string, script: string): Import[] {
   for (const { fileName, pos } of seen.importedFiles) {
     found.push(resolved(path, fileName, lineAt(script, pos)));
   }
-  // A worker or a child program is named by URL; for the house that is an import too.
-  const byUrl = /(?:new URL|import\.meta\.resolve)\(\s*'(\.{1,2}\/[^']+)'/g;
+  // A worker or a child program is named by URL or path; for the house that is an import too.
+  const byUrl =
+    /(?:new URL\(|import\.meta\.resolve\(|\bmeta\.dirname,)\s*'(\.{1,2}\/[^']+\.m?ts)'/g;
   const code = blanked(script);
   for (const match of script.matchAll(byUrl)) {
     if (code[match.index] === ' ') continue;

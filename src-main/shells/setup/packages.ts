@@ -46,6 +46,8 @@ export const debianPackages: readonly DebianPackage[] = [
   row('test', 'a display for windows under test', 'xvfb'),
   row('test', 'judges our disk formats from outside', 'qemu-utils'),
   row('test', 'makes partition tables to be read', 'gdisk'),
+  row('test', 'makes a file system that is refused', 'dosfstools'),
+  row('test', 'judges our initramfs archives from outside', 'cpio'),
   row('test', 'shows what a kernel asks of its host', 'strace'),
   row('test', 'measures a LAN', 'iperf3'),
   row('test', 'the emulator that the bench compares with', 'qemu-system-x86'),

@@ -51,7 +51,8 @@ suite('the machine.yaml of a bundle', () => {
 
   test('gets an id and cards of its own, on LANs that are here', () => {
     assert.equal(spec.id, 'aabbccdd');
-    assert.deepEqual(spec.nics, [{ id: 'nic0', slot: 0, network: 'lab', mac: '52:aa:00:00:00:00' }]);
+    const nic = { id: 'nic0', slot: 0, network: 'lab', mac: '52:aa:00:00:00:00' };
+    assert.deepEqual(spec.nics, [nic]);
   });
 
   test('is confined and brings no words for the kernel, which is said', () => {

@@ -1,7 +1,10 @@
 /** Frames between two threads: in order, whole, never more than there is room for. */
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { FrameRing, frameRingBytes } from '../../../../src-main/engines/riscv/devices/frame-ring.ts';
+import {
+  FrameRing,
+  frameRingBytes,
+} from '../../../../src-main/engines/riscv/devices/frame-ring.ts';
 
 function ringOf(capacity: number): FrameRing {
   return new FrameRing(new SharedArrayBuffer(frameRingBytes(capacity)));

@@ -11,7 +11,7 @@ import {
 } from 'node:net';
 import { peerUid, uidIn, windowUrl } from '../../../../src-main/shells/headless/tickets.ts';
 
-const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout
+const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
    0: 0100007F:11F8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 18 1
    1: 0100007F:11F8 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 19 1
    2: 0100007F:C350 0100007F:11F8 01 00000000:00000000 00:00000000 00000000  1001        0 20 1`;
