@@ -18,6 +18,7 @@ export function explainExit(
     .map((line) => /Kernel panic - not syncing: (.*)/.exec(line)?.[1])
     .findLast(Boolean);
   if (asked) return { clean: true };
+  if (report.reason) return { clean: false, reason: report.reason };
   if (panic) return { clean: false, reason: `The kernel panicked: ${panic.replace(/\.$/, '')}.` };
   if (report.code === 0) return { clean: true };
   if (report.signal === 'SIGKILL') {

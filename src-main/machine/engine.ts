@@ -30,12 +30,38 @@ export interface LaunchPlan {
   /** Short folder for sockets and pipes, gone with the next boot of the host. */
   readonly runDirectory: string;
   readonly confined: boolean;
+  /** The machine that it is to run inside of. */
+  readonly inside?: Inside;
 }
 
 /** How it ended. `code` and `signal` are unknown for a machine that was not our child. */
 export interface ExitReport {
   readonly code?: number;
   readonly signal?: string;
+  /** Known without looking for it: one sentence. */
+  readonly reason?: string;
+}
+
+/** A program that runs in a machine: what it writes goes to the listener given with its words. */
+export interface InnerProgram {
+  write(bytes: Uint8Array): void;
+  /** No more input, which ends a program that lives for it. */
+  end(): void;
+  /** Its exit code; rejects when the machine or its agent is gone. */
+  readonly exit: Promise<number>;
+}
+
+/** The way into a running machine, for one that runs inside it. */
+export interface Inside {
+  readonly name: string;
+  /** The host's process that the machine is, or that the outermost of its parents is. */
+  readonly pid: number;
+  /** Its memory, in bytes: an inner machine's comes out of it. */
+  readonly memory: number;
+  /** A folder of the host that its guest can reach, and by which path it does. */
+  readonly directory: string;
+  readonly directorySeenAs: string;
+  run(argv: readonly string[], onOutput: (bytes: Uint8Array) => void): InnerProgram;
 }
 
 /** Counters since the machine started; rates are the reader's to make. */
@@ -57,6 +83,13 @@ export interface GuestNames {
   card(slot: number): string;
 }
 
+/**
+ * Runs a shell script as root in the guest, by its agent, and answers with its exit code. Engines
+ * whose guests do not notice by themselves what is plugged have to tell them so.
+ * @throws Refusal `unavailable` without an agent or a shell, `timeout`.
+ */
+export type InGuest = (script: string) => Promise<number>;
+
 export interface RunningMachine {
   readonly pid: number;
   readonly startedMs: number;
@@ -71,10 +104,10 @@ export interface RunningMachine {
   readonly guestNames: GuestNames;
   /** Far end of a network slot, as a file descriptor of ours; undefined if it cannot be had. */
   networkEnd(slot: number): number | undefined;
-  plugNic(slot: number, mac: string): Promise<void>;
-  unplugNic(slot: number): Promise<void>;
-  plugDisk(disk: PlannedDisk): Promise<void>;
-  unplugDisk(index: number): Promise<void>;
+  plugNic(slot: number, mac: string, inGuest: InGuest): Promise<void>;
+  unplugNic(slot: number, inGuest: InGuest): Promise<void>;
+  plugDisk(disk: PlannedDisk, inGuest: InGuest): Promise<void>;
+  unplugDisk(disk: Pick<PlannedDisk, 'id' | 'index'>, inGuest: InGuest): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** Asks the guest's init to shut down, by Ctrl-Alt-Del or the like. */
@@ -83,6 +116,8 @@ export interface RunningMachine {
   /** Takes free memory from the guest, which frees it on the host, and hands it back empty. */
   reclaim(bytes: number): Promise<void>;
   sample(): ProcessSample | undefined;
+  /** Where machines inside this one lie, and how its guest sees that folder. */
+  readonly insideRoot?: { readonly directory: string; readonly seenAs: string };
   /** Lets go of our handles; the machine lives on. */
   release(): void;
 }
@@ -93,5 +128,7 @@ export interface Engine {
   readonly nicSlots: number;
   launch(plan: LaunchPlan): Promise<RunningMachine>;
   /** Finds the process of an earlier server again, by its run directory. */
-  adopt(plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>): Promise<RunningMachine | undefined>;
+  adopt(
+    plan: Pick<LaunchPlan, 'runDirectory' | 'spec' | 'inside'>,
+  ): Promise<RunningMachine | undefined>;
 }

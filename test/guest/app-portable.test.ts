@@ -122,6 +122,44 @@ suite('on a LAN', () => {
   });
 });
 
+suite('what is plugged while it runs', () => {
+  const disks = async () => (await call('machine.get', { machine: 'rv' })).disks;
+
+  test('a disk appears at once, takes a file system, and stays while it is mounted', async () => {
+    await call('disk.add', { machine: 'rv', sizeBytes: 32 << 20 });
+    assert.equal((await sh('rv', 'cat /sys/block/vdb/size')).stdout, `${(32 << 20) / 512}\n`);
+    const made = 'mkdir -p /mnt && mke2fs /dev/vdb >/dev/null && mount /dev/vdb /mnt';
+    assert.equal((await sh('rv', `${made} && echo data > /mnt/note`)).code, 0);
+    const busy = call('disk.detach', { machine: 'rv', disk: 'data1' });
+    await assert.rejects(busy, { code: 'in-use', message: /unmount it there first/ });
+    assert.equal((await sh('rv', 'cat /mnt/note && umount /mnt')).stdout, 'data\n');
+  });
+
+  test('an unmounted one goes, and its place takes the next', async () => {
+    await call('disk.detach', { machine: 'rv', disk: 'data1' });
+    assert.notEqual((await sh('rv', 'ls /sys/block/vdb')).code, 0);
+    const attached = (await disks()).map((disk) => disk.attached);
+    assert.deepEqual(attached, [true, false]);
+    await call('disk.add', { machine: 'rv', image: 'tiny-riscv64' });
+    const shown = await sh('rv', 'mount -r /dev/vdb /mnt && ls /mnt/sbin/init; umount /mnt');
+    assert.equal(shown.stdout, '/mnt/sbin/init\n');
+  });
+
+  test('a card in a slot that was empty at the start joins its LAN, and leaves it', async () => {
+    await call('network.create', { name: 'later' });
+    await call('network.connect', { machine: 'rv', network: 'later' });
+    await call('network.connect', { machine: 'uml', network: 'later' });
+    const card =
+      'ip link set eth1 up && udhcpc -i eth1 -n -q >/dev/null 2>&1; ip -4 addr show eth1';
+    assert.match((await sh('rv', card)).stdout, /inet \d+\./);
+    await call('network.disconnect', { machine: 'rv', network: 'later' });
+    assert.notEqual((await sh('rv', 'ls -d /sys/class/net/eth1')).code, 0);
+    assert.equal((await sh('rv', 'ls -d /sys/class/net/eth0')).code, 0);
+    await call('network.connect', { machine: 'rv', network: 'later' });
+    assert.match((await sh('rv', card)).stdout, /inet \d+\./);
+  });
+});
+
 suite('its life', () => {
   test('a paused one stands still, a resumed one goes on', async () => {
     await call('machine.pause', { machine: 'rv' });
@@ -154,6 +192,8 @@ suite('its life', () => {
     await console.until(/rv started[\s\S]*login: [\s\S]*login: $/);
     console.close();
     assert.notEqual((await sh('rv', 'cat /run/gone')).code, 0);
+    const plugged = await sh('rv', 'ls -d /sys/class/net/eth1 /sys/block/vdb');
+    assert.equal(plugged.code, 0, 'what was plugged later is there again');
   });
 
   test('a panic is a crash with its reason', async () => {

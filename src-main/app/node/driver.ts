@@ -10,10 +10,11 @@ import type { MachineState } from '../../contract/machine.ts';
 import type { DiskSpec, MachineSpec, NicSpec, SpecInput } from '../../machine/spec.ts';
 import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
-import type { Engine, RunningMachine } from '../../machine/engine.ts';
+import type { Engine, InGuest, RunningMachine } from '../../machine/engine.ts';
 import { PacedInput } from '../../consoles/paced-input.ts';
 import { explainExit } from '../exit-reason.ts';
 import { pendingKeys, plainDisk } from '../spec-words.ts';
+import { Changes } from './changes.ts';
 import { clock } from './clock.ts';
 import { ConsoleArchive } from './console-archive.ts';
 import { GuestLink } from './guest-link.ts';
@@ -50,6 +51,7 @@ export class Driver {
   readonly log: { atMs: number; text: string }[] = [];
   private readonly around: Surroundings;
   private text = '';
+  private readonly changes = new Changes();
   private tail: Promise<unknown> = Promise.resolve();
   private asked = false;
   private startedAtMs = 0;
@@ -153,7 +155,7 @@ export class Driver {
       if (clock.elapsedMs() > deadline) {
         throw new Refusal('timeout', `“${this.name}” has not reached userland yet; it goes on.`);
       }
-      await this.nextChange(deadline - clock.elapsedMs());
+      await this.changes.next(deadline - clock.elapsedMs());
     }
     if (this.state === 'crashed') throw new Refusal('internal', this.reason ?? 'It crashed.');
   }
@@ -294,10 +296,9 @@ export class Driver {
       const spec = this.goodSpec();
       await this.around.lans.detach(this, nic);
       if (this.running) {
-        // A card that is up cannot be taken out, and only the guest can take it down. One whose
-        // guest does not stays in its slot without a cable, and takes the next one.
-        await this.guest?.takeDown(nic.slot);
-        await this.running.unplugNic(nic.slot).catch(() => undefined);
+        // A card whose guest does not let it go stays in its slot without a cable, and takes the
+        // next one.
+        await this.running.unplugNic(nic.slot, this.inGuest).catch(() => undefined);
       }
       await this.edit({ nics: spec.nics.filter((other) => other.id !== nic.id) });
       this.note(`Disconnected from ${nic.network}`);
@@ -310,7 +311,8 @@ export class Driver {
       const disks = [...spec.disks, disk];
       if (this.running) {
         const path = join(this.directory, 'disks', disk.file);
-        await this.running.plugDisk({ id: disk.id, index: disks.length - 1, path });
+        const index = disks.length - 1;
+        await this.running.plugDisk({ id: disk.id, index, path }, this.inGuest);
       }
       await this.edit({ disks: disks.map(plainDisk) });
       this.note(`Disk ${disk.id} added`);
@@ -325,7 +327,7 @@ export class Driver {
       if (this.running && index === 0) {
         throw new Refusal('in-use', 'The root disk cannot be detached while the machine runs.');
       }
-      if (this.running) await this.running.unplugDisk(index);
+      if (this.running) await this.running.unplugDisk({ id, index }, this.inGuest);
       const disks = spec.disks.map((disk) =>
         disk.id === id ? { ...disk, attached: false } : disk,
       );
@@ -432,11 +434,16 @@ export class Driver {
 
   private async plug(running: RunningMachine, nic: NicSpec): Promise<void> {
     try {
-      await running.plugNic(nic.slot, nic.mac);
+      await running.plugNic(nic.slot, nic.mac, this.inGuest);
     } catch (thrown) {
       if (!/already configured/.test(asRefusal(thrown).message)) throw thrown;
     }
   }
+
+  private readonly inGuest: InGuest = (script) => {
+    if (this.guest) return this.guest.script(script);
+    return Promise.reject(new Refusal('unavailable', `“${this.name}” has no agent to be told.`));
+  };
 
   private goodSpec(): MachineSpec {
     if (this.fault) throw new Refusal('bad-input', this.fault);
@@ -469,24 +476,13 @@ export class Driver {
   }
 
   private tell(): void {
-    const waiting = this.changes;
-    this.changes = [];
-    for (const resolve of waiting) resolve();
+    this.changes.tell();
     this.around.announce(this);
-  }
-
-  private changes: (() => void)[] = [];
-
-  private async nextChange(timeoutMs: number): Promise<void> {
-    await Promise.race([
-      new Promise<void>((resolve) => this.changes.push(resolve)),
-      clock.delay(Math.max(1, timeoutMs)),
-    ]);
   }
 
   /** The exit has been seen and applied. */
   private async settled(): Promise<void> {
-    while (this.running) await this.nextChange(1000);
+    while (this.running) await this.changes.next(1000);
   }
 
   private queue<T>(work: () => Promise<T>): Promise<T> {

@@ -3,16 +3,17 @@
  * says of it, and a way to run something there. Everything from inside is what a guest claims.
  */
 import { randomBytes } from 'node:crypto';
+import { Refusal } from '../../base/refusal.ts';
 import { AgentClient } from '../../guest/agent-client.ts';
 import type { OutputListener } from '../../guest/exec-session.ts';
 import type { GuestStats } from '../../guest/stats.ts';
-import type { BytePipe, GuestNames } from '../../machine/engine.ts';
+import type { BytePipe, GuestNames, InnerProgram } from '../../machine/engine.ts';
 import { clock } from './clock.ts';
 
 /** Long enough for a loaded host; a guest without the agent is up when its kernel answers. */
 const helloTimeoutMs = 10 * 60_000;
 const statsPeriodMs = 1000;
-const takeDownTimeoutMs = 3000;
+const scriptTimeoutMs = 5000;
 const lingerMs = 5000;
 const sigkill = 9;
 
@@ -104,17 +105,20 @@ export class GuestLink {
     return card?.addresses ?? [];
   }
 
-  /** Takes a card down, in whatever way the guest has; best effort, soon over. */
-  async takeDown(slot: number): Promise<void> {
-    if (!this.hello) return;
-    const card = this.names.card(slot);
-    const script = `ip link set ${card} down || ifconfig ${card} down`;
-    try {
-      const { exit } = this.client.exec({ argv: ['/bin/sh', '-c', script] });
-      await Promise.race([exit, clock.delay(takeDownTimeoutMs)]);
-    } catch {
-      // No shell in there; the card stays.
-    }
+  /** Runs a script as root, without input and with its output thrown away: its exit code. */
+  async script(text: string): Promise<number> {
+    if (!this.hello) throw new Refusal('unavailable', 'The machine has no agent to be told.');
+    const session = this.client.exec({ argv: ['/bin/sh', '-c', text] });
+    session.end();
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      session.kill(sigkill);
+      late.reject(new Refusal('timeout', 'The guest did not answer in time.'));
+    }, scriptTimeoutMs);
+    const ending = await Promise.race([session.exit, late.promise]).finally(() =>
+      clearTimeout(timer),
+    );
+    return ending.kind === 'exited' ? ending.code : 128 + ending.signal;
   }
 
   exec(
@@ -130,6 +134,21 @@ export class GuestLink {
         ending.kind === 'exited' ? { code: ending.code } : { code: 1, signal: ending.signal },
       ),
     };
+  }
+
+  /** A program in there whose output is one stream; see `Inside.run`. */
+  run(argv: readonly string[], onOutput: (bytes: Uint8Array) => void): InnerProgram {
+    const session = this.client.exec({ argv, stdout: onOutput, stderr: () => {} });
+    return {
+      write: (bytes) => void session.write(bytes).catch(() => {}),
+      end: () => session.end(),
+      exit: session.exit.then((ending) => (ending.kind === 'exited' ? ending.code : 128)),
+    };
+  }
+
+  /** Settles when the agent has said hello. */
+  greeted(timeoutMs: number): Promise<void> {
+    return this.client.ready(timeoutMs).then(() => undefined);
   }
 
   close(): void {

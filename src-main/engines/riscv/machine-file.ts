@@ -5,6 +5,7 @@
  */
 import type { DescriptorLayout } from '../../machine/descriptors.ts';
 import type { LaunchPlan } from '../../machine/engine.ts';
+import { board } from './board.ts';
 import { ramMibMax } from './machine.ts';
 
 export interface MachineFile {
@@ -15,7 +16,7 @@ export interface MachineFile {
   readonly initramfs: string;
   readonly bootArguments: string;
   readonly layout: DescriptorLayout;
-  readonly disks: readonly { index: number; path: string; backing?: string }[];
+  readonly disks: readonly { id: string; index: number; path: string; backing?: string }[];
   readonly nics: readonly { slot: number; mac: string }[];
 }
 
@@ -31,6 +32,12 @@ export const slots = {
 } as const;
 
 export const disksMax = slots.nics - slots.disks;
+export const nicsMax = slots.count - slots.nics;
+
+/** The name of a slot's platform device in the guest, by which its driver is bound. */
+export function slotDevice(slot: number): string {
+  return `${(board.virtio + slot * board.virtioStride).toString(16)}.virtio_mmio`;
+}
 
 /** The guest's names: /dev/hvc0 is the agent's, as the first virtio console. */
 export const agentDevice = '/dev/hvc0';
@@ -67,7 +74,8 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
     initramfs: plan.initramfs,
     bootArguments: words.join(' '),
     layout,
-    disks: plan.disks.map(({ index, path, backing }) => ({
+    disks: plan.disks.map(({ id, index, path, backing }) => ({
+      id,
       index,
       path,
       ...(backing === undefined ? {} : { backing }),

@@ -1,5 +1,6 @@
 /** The part of the WebAssembly interface that the engine uses; every JavaScript host has it. */
 declare namespace WebAssembly {
+  type ImportValue = unknown;
   class Memory {
     constructor(options: { initial: number; maximum: number; shared: boolean });
     readonly buffer: SharedArrayBuffer;

@@ -86,8 +86,11 @@ export class Translator {
       signatures: shared.compiled.signatures,
       slot: (target) => this.slotOf(page, target),
     });
-    const e: Record<string, unknown> = { memory: shared.memory, table: this.table };
-    for (const name of emitted.imports) e[name] = coreExports[name];
+    const e: Record<string, WebAssembly.ImportValue> = {
+      memory: shared.memory,
+      table: this.table,
+    };
+    for (const name of emitted.imports) e[name] = coreExports[name] as WebAssembly.ImportValue;
     const instance = new WebAssembly.Instance(new WebAssembly.Module(emitted.bytes), { e });
     const slot = this.slotOf(page, offset);
     this.table.set(slot, instance.exports['r']);

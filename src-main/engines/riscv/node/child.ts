@@ -11,16 +11,13 @@ import { join } from 'node:path';
 import { Socket } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { Refusal } from '../../../base/refusal.ts';
-import { VirtioBlock } from '../devices/virtio/block.ts';
 import { VirtioConsole } from '../devices/virtio/console.ts';
-import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
-import { VirtioNet } from '../devices/virtio/net.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
-import { disksMax, slots, type MachineFile } from '../machine-file.ts';
-import type { BlockPort, ConsolePort } from '../ports.ts';
-import { fileBlock } from './file-block.ts';
+import { slots, type MachineFile } from '../machine-file.ts';
+import type { ConsolePort } from '../ports.ts';
+import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
-import { OverlayBlock } from './overlay-block.ts';
+import { Plugs, type Make } from './plugs.ts';
 import { run, type Ended } from './run.ts';
 
 /** What waits for a reader of a console before its line is busy. */
@@ -28,8 +25,6 @@ const pendingOutputBytesMax = 1 << 16;
 /** Enough of the last words to see a panic in them. */
 const tailBytes = 8192;
 const imageBytesMax = 512 << 20;
-
-type Make = (wiring: Wiring) => VirtioDevice;
 
 /** A console or the agent's line, over the two pipes that this process inherited. */
 class PipeConsole implements ConsolePort {
@@ -88,9 +83,11 @@ async function main(): Promise<number> {
     onInput: (listener) => console0.onInput(listener),
   };
   try {
+    const plugs = new Plugs(file, frames);
+    openControlDoor(controlPath(runDirectory), plugs.verbs());
     for (;;) {
       console0.tail = '';
-      const ended = await powerOn(file, { first, consoles, agent, frames }, (power) => {
+      const ended = await powerOn(file, { first, consoles, agent, frames, plugs }, (power) => {
         ring = power;
       });
       if (ended.reason === 'poweroff') return 0;
@@ -110,27 +107,22 @@ type Lines = {
   consoles: PipeConsole[];
   agent: PipeConsole;
   frames: FrameSlots;
+  plugs: Plugs;
 };
 
 async function powerOn(
   file: MachineFile,
-  { first, consoles, agent, frames }: Lines,
+  { first, consoles, agent, frames, plugs }: Lines,
   onPower: (ring: () => void) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
-  const disks = file.disks.slice(0, disksMax).map((disk) => ({ ...disk, port: openDisk(disk) }));
   devices[slots.random] = (wiring) =>
     new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) });
   devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
   consoles.slice(1).forEach((port, n) => {
     devices[slots.consoles + n] = (wiring) => new VirtioConsole(wiring, port, 80, 24);
   });
-  for (const { index, port } of disks) {
-    devices[slots.disks + index] = (wiring) => new VirtioBlock(wiring, port, `disk${index}`);
-  }
-  for (const { slot, mac } of file.nics) {
-    devices[slots.nics + slot] = (wiring) => new VirtioNet(wiring, frames.port(slot, macOf(mac)));
-  }
+  for (const [slot, make] of plugs.makers()) devices[slot] = make;
   try {
     return await run({
       ramMib: file.memoryMib,
@@ -141,32 +133,25 @@ async function powerOn(
       seed: randomFillSync(new Uint8Array(32)),
       console: first,
       devices,
-      onPower: ({ memory, ring }) => {
-        onPower(ring);
-        frames.open(memory);
+      onPower: (power) => {
+        onPower(power.ring);
+        frames.open(power.memory);
+        plugs.power = power;
       },
       onWake: () => frames.look(),
     });
   } finally {
+    plugs.power = undefined;
     await frames.close();
-    for (const { port } of disks) port.close();
+    // What the guest had under way lands before it starts again, or before the process ends.
+    await plugs.settled();
   }
-}
-
-function openDisk(disk: MachineFile['disks'][number]): BlockPort & { close(): void } {
-  return disk.backing === undefined
-    ? fileBlock(disk.path, false)
-    : new OverlayBlock(disk.path, disk.backing);
 }
 
 function load(path: string): Uint8Array {
   const bytes = readFileSync(path);
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   return gunzipSync(bytes, { maxOutputLength: imageBytesMax });
-}
-
-function macOf(text: string): Uint8Array {
-  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
 }
 
 /** The last words reach the pipes, but a reader that is gone holds nobody up. */

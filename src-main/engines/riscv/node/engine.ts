@@ -7,6 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
+import { nodeProgram, outsideArchive } from '../../../base/node/program.ts';
 import { compartmentArguments } from '../../../machine/compartment.ts';
 import { nicSlots, type DescriptorLayout } from '../../../machine/descriptors.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
@@ -16,11 +17,12 @@ import { machineFile, memoryBytesMax } from '../machine-file.ts';
 import { hartsMax } from '../machine.ts';
 import { PortableMachine } from './portable-machine.ts';
 
-const child = join(import.meta.dirname, './child.ts');
+const node = nodeProgram();
+const child = outsideArchive(join(import.meta.dirname, './child.ts'));
 /** The sources, or what stands for them in a package: all that the process imports. */
-const sources = resolve(import.meta.dirname, '../../..');
+const sources = outsideArchive(resolve(import.meta.dirname, '../../..'));
 /** The one package that the process uses, and its native half beside it. */
-const koffi = dirname(createRequire(import.meta.url).resolve('koffi'));
+const koffi = outsideArchive(dirname(createRequire(import.meta.url).resolve('koffi')));
 const modules = [koffi, resolve(koffi, '../@koromix')].filter((path) => existsSync(path));
 /** Where a dynamically linked Node finds its loader and libraries. */
 const systemFolders = ['/usr', '/lib', '/lib64', '/etc/ld.so.cache'];
@@ -61,15 +63,15 @@ export class PortableEngine implements Engine {
 
 function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
   const program = {
-    path: process.execPath,
+    path: node,
     line: ['--disable-warning=ExperimentalWarning', child, `${plan.runDirectory}/`, plan.name],
-    env: { HOME: plan.runDirectory, ELECTRON_RUN_AS_NODE: '1' },
+    env: { HOME: plan.runDirectory },
   };
   if (!plan.confined) return program;
   const compartment = compartmentArguments({
     readOnly: [
       ...systemFolders,
-      dirname(process.execPath),
+      dirname(node),
       sources,
       ...modules,
       plan.kernel.path,
@@ -81,9 +83,5 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
     home: plan.runDirectory,
     infoFd: layout.count,
   });
-  return { ...program, compartment: withVariable(compartment, 'ELECTRON_RUN_AS_NODE', '1') };
-}
-
-function withVariable(compartment: readonly string[], name: string, value: string): string[] {
-  return [...compartment.slice(0, -1), '--setenv', name, value, '--'];
+  return { ...program, compartment };
 }

@@ -56,12 +56,16 @@ export class FrameSlots {
     return {
       mac,
       // A receiver that is full loses the frame: the network is not to hold the machine up.
-      send: (frame) =>
-        void write(fd, frame, frame.length, linux.MSG_DONTWAIT | linux.MSG_NOSIGNAL),
+      send: (frame) => void write(fd, frame, frame.length, linux.MSG_DONTWAIT | linux.MSG_NOSIGNAL),
       onFrame: (listener) => {
         this.slots[slot]!.listener = listener;
       },
     };
+  }
+
+  /** The slot has no card any more: what arrives is thrown away. */
+  idle(slot: number): void {
+    this.slots[slot]!.listener = () => {};
   }
 
   /** Hands over what has arrived. */

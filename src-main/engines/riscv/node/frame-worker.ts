@@ -1,7 +1,8 @@
 /**
  * The thread that waits for frames: blocked in poll(2) on the near ends of all network slots, it
  * puts what arrives into the slots' rings and rings the machine's doorbell. It ends when its
- * eventfd is written: a thread in a system call cannot be ended otherwise. A full ring loses frames, as a card does whose driver is too slow.
+ * eventfd is written: a thread in a system call cannot be ended otherwise. A full ring loses
+ * frames, as a card does whose driver is too slow.
  */
 import { workerData } from 'node:worker_threads';
 import { libc, linux } from '../../../base/node/posix.ts';

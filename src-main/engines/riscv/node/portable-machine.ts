@@ -9,14 +9,18 @@ import type {
   BytePipe,
   ExitReport,
   GuestNames,
+  InGuest,
   LaunchPlan,
+  PlannedDisk,
   ProcessSample,
   RunningMachine,
 } from '../../../machine/engine.ts';
 import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/child.ts';
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
-import { consoleDevice } from '../machine-file.ts';
+import { bindScript, inUseCode, unbindScript } from '../guest-scripts.ts';
+import { consoleDevice, slotDevice, slots } from '../machine-file.ts';
+import { askControl, controlPath } from './control-door.ts';
 
 type Parts = {
   plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
@@ -28,7 +32,10 @@ type Parts = {
   child?: ChildProcess;
 };
 
+type Request = Parameters<typeof askControl>[1];
+
 const pageBytes = 4096;
+const controlTimeoutMs = 5000;
 
 export class PortableMachine implements RunningMachine {
   readonly pid: number;
@@ -38,7 +45,12 @@ export class PortableMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
-  readonly guestNames: GuestNames = { console: consoleDevice, card: (slot) => `eth${slot}` };
+  readonly guestNames: GuestNames = {
+    console: consoleDevice,
+    card: (slot) => `eth${this.cards.get(slot) ?? slot}`,
+  };
+  /** Slot → number of the card in the guest, which counts them as they come. */
+  private readonly cards: Map<number, number>;
   private readonly parts: Parts;
   private readonly identity: ProcessIdentity;
   private readonly stopWatching: () => void = () => {};
@@ -51,6 +63,8 @@ export class PortableMachine implements RunningMachine {
     this.wasPaused = !this.ours && existsSync(this.pausedMark);
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
+    const cardSlots = parts.plan.spec.nics.map(({ slot }) => slot).sort((a, b) => a - b);
+    this.cards = new Map(cardSlots.map((slot, number) => [slot, number]));
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
     if (parts.child) this.exited = childExit(parts.child);
     else {
@@ -67,20 +81,48 @@ export class PortableMachine implements RunningMachine {
     return takeNetworkEnd(this.pid, this.parts.layout, this.parts.ends, slot);
   }
 
-  plugNic(): Promise<void> {
-    return refuse('Cards of a portable machine can be plugged while it is off only.');
+  async plugNic(slot: number, mac: string, inGuest: InGuest): Promise<void> {
+    await this.ask({ do: 'plug-nic', slot, mac });
+    await this.bind(slots.nics + slot, inGuest, { do: 'unplug-nic', slot });
+    this.cards.set(slot, lowestFree([...this.cards.values()]));
   }
 
-  unplugNic(): Promise<void> {
-    return Promise.resolve();
+  async unplugNic(slot: number, inGuest: InGuest): Promise<void> {
+    await inGuest(unbindScript(slotDevice(slots.nics + slot))).catch(() => undefined);
+    await this.ask({ do: 'unplug-nic', slot });
+    this.cards.delete(slot);
   }
 
-  plugDisk(): Promise<void> {
-    return refuse('Disks of a portable machine can be plugged while it is off only.');
+  async plugDisk(disk: PlannedDisk, inGuest: InGuest): Promise<void> {
+    const { slot } = await this.ask({ do: 'plug-disk', ...disk });
+    await this.bind(Number(slot), inGuest, { do: 'unplug-disk', id: disk.id });
   }
 
-  unplugDisk(): Promise<void> {
-    return refuse('Disks of a portable machine can be unplugged while it is off only.');
+  async unplugDisk({ id }: Pick<PlannedDisk, 'id'>, inGuest: InGuest): Promise<void> {
+    const { slot } = await this.ask({ do: 'find-disk', id });
+    const code = await inGuest(unbindScript(slotDevice(Number(slot))));
+    if (code === inUseCode) {
+      throw new Refusal('in-use', `The guest uses the disk “${id}”; unmount it there first.`);
+    }
+    await this.ask({ do: 'unplug-disk', id });
+  }
+
+  /** The guest is told to look into a slot; where that fails the slot is empty again. */
+  private async bind(slot: number, inGuest: InGuest, undo: Request): Promise<void> {
+    try {
+      const code = await inGuest(bindScript(slotDevice(slot)));
+      if (code !== 0) throw new Refusal('unsupported', 'The guest has no driver that takes it.');
+    } catch (thrown) {
+      await this.ask(undo).catch(() => undefined);
+      throw thrown;
+    }
+  }
+
+  private async ask(request: Request) {
+    if (existsSync(this.pausedMark)) {
+      throw new Refusal('wrong-state', 'The machine is paused, so nothing can be plugged.');
+    }
+    return askControl(controlPath(this.parts.plan.runDirectory), request, controlTimeoutMs);
   }
 
   pause(): Promise<void> {
@@ -123,6 +165,10 @@ export class PortableMachine implements RunningMachine {
     for (const fd of this.parts.ends.values()) closeSync(fd);
     this.parts.ends.clear();
   }
+}
+
+function lowestFree(taken: readonly number[]): number {
+  for (let number = 0; ; number++) if (!taken.includes(number)) return number;
 }
 
 function refuse(sentence: string): Promise<never> {

@@ -17,7 +17,14 @@ export interface RunOptions extends MachineOptions, Omit<BootOptions, 'virtio' |
   /** Devices in slot order, made once the memory exists; null leaves a slot empty. */
   devices: (((wiring: Wiring) => VirtioDevice) | null)[];
   /** Called on this thread with the memory's doorbell: rung, the devices are looked after. */
-  onPower?: (power: { memory: WebAssembly.Memory; ring: () => void; stop: () => void }) => void;
+  onPower?: (power: {
+    memory: WebAssembly.Memory;
+    ring: () => void;
+    stop: () => void;
+    /** Fills an empty slot of a running machine; its guest does not notice by itself. */
+    plug: (slot: number, make: (wiring: Wiring) => VirtioDevice) => void;
+    unplug: (slot: number) => void;
+  }) => void;
   /** Called each time this thread has woken, before the devices are looked after. */
   onWake?: () => void;
   sv48?: boolean;
@@ -36,9 +43,10 @@ export async function run(options: RunOptions): Promise<Ended> {
   const shared = createShared(options);
   const powerOnNs = process.hrtime.bigint();
   const bus = new Bus(shared.memory, shared.layout, nodeClock(powerOnNs));
-  const devices = options.devices.flatMap((make, slot) =>
-    make === null ? [] : [make({ bus, memory: shared.memory, layout: shared.layout, slot })],
-  );
+  const devices: VirtioDevice[] = [];
+  const plug = (slot: number, make: (wiring: Wiring) => VirtioDevice) =>
+    void devices.push(make({ bus, memory: shared.memory, layout: shared.layout, slot }));
+  options.devices.forEach((make, slot) => make && plug(slot, make));
   prepareBoot(shared, {
     ...options,
     sv48: options.sv48 ?? false,
@@ -69,6 +77,11 @@ export async function run(options: RunOptions): Promise<Ended> {
     memory: shared.memory,
     ring: () => bus.ring(),
     stop: () => bus.stop(stopReasons.poweroff),
+    plug,
+    unplug: (slot) => {
+      const index = devices.findIndex((device) => device.slot === slot);
+      if (index >= 0) devices.splice(index, 1)[0]!.unplug();
+    },
   });
   ended.reason = await serve(shared.memory, bus, devices, options);
   await Promise.all(workers);
@@ -133,4 +146,3 @@ function drain(bus: Bus, consolePort: ConsolePort): void {
     bus.unlock();
   }
 }
-

@@ -10,6 +10,7 @@ import type {
   BytePipe,
   ExitReport,
   GuestNames,
+  InGuest,
   LaunchPlan,
   PlannedDisk,
   ProcessSample,
@@ -26,7 +27,7 @@ import {
   tryKill,
 } from '../../../machine/node/processes.ts';
 import { diskArgument, nicArgument } from '../command-line.ts';
-import { MconsoleClient } from './mconsole-client.ts';
+import { MconsoleClient, SocketRoad } from './mconsole-client.ts';
 import { findMemoryFd, memoryHostBytes } from './memory-file.ts';
 
 type Parts = {
@@ -70,7 +71,7 @@ export class UmlMachine implements RunningMachine {
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
     const compartment = compartmentOf(parts.pid);
     this.compartment = compartment === undefined ? undefined : identify(compartment);
-    this.mconsole = new MconsoleClient(parts.plan.runDirectory);
+    this.mconsole = new MconsoleClient(new SocketRoad(parts.plan.runDirectory));
     if (parts.child) this.exited = childExit(parts.child);
     else {
       const { exited, close } = strangerExit(this.identity, parts.pipes);
@@ -95,7 +96,10 @@ export class UmlMachine implements RunningMachine {
     await this.mconsole.request(`config ${nicArgument(slot, nic.near, mac)}`);
   }
 
-  async unplugNic(slot: number): Promise<void> {
+  /** A card that is up cannot be taken out, and only the guest can take it down. */
+  async unplugNic(slot: number, inGuest: InGuest): Promise<void> {
+    const card = this.guestNames.card(slot);
+    await inGuest(`ip link set ${card} down || ifconfig ${card} down`).catch(() => undefined);
     await this.mconsole.request(`remove vec${slot}`);
   }
 
@@ -103,7 +107,7 @@ export class UmlMachine implements RunningMachine {
     await this.mconsole.request(`config ${diskArgument(disk)}`);
   }
 
-  async unplugDisk(index: number): Promise<void> {
+  async unplugDisk({ index }: Pick<PlannedDisk, 'index'>): Promise<void> {
     await this.mconsole.request(`remove ubd${index}`);
   }
 

@@ -2,18 +2,25 @@
  * Speaks to a running kernel's management console. One request at a time; a kernel that does not
  * answer is a `timeout`, never a hang (`sysrq c`, for one, never answers).
  *
- *   const console = new MconsoleClient(runDirectory);
+ *   const console = new MconsoleClient(new SocketRoad(runDirectory));
  *   await console.request('version');
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatagramClient } from '../../../base/node/datagram.ts';
+import { DatagramClient, type RequestOptions } from '../../../base/node/datagram.ts';
 import { Refusal } from '../../../base/refusal.ts';
 import { decodeReply, encodeRequest } from '../mconsole.ts';
 
 const repliesMax = 4096;
 
-export class MconsoleClient {
+/** How requests get there and replies come back, one exchange at a time. */
+export interface MconsoleRoad {
+  request(bytes: Uint8Array, options: RequestOptions): Promise<void>;
+  close(): void;
+}
+
+/** By the socket that the kernel has bound in its run directory. */
+export class SocketRoad implements MconsoleRoad {
   private readonly socketPath: string;
   private readonly ownPath: string;
   private client?: DatagramClient;
@@ -23,17 +30,34 @@ export class MconsoleClient {
     this.ownPath = join(runDirectory, 'client');
   }
 
-  /** @throws Refusal `unavailable`, `timeout`, or `wrong-state` with the kernel's own words. */
-  async request(command: string, timeoutMs = 2000): Promise<string> {
+  async request(bytes: Uint8Array, options: RequestOptions): Promise<void> {
     if (!this.client) {
       rmSync(this.ownPath, { force: true });
       // A path, since an abstract address cannot be reached from another network namespace.
       this.client = DatagramClient.open({ bindPath: this.ownPath });
     }
+    await this.client.request(this.socketPath, bytes, options);
+  }
+
+  close(): void {
+    this.client?.close();
+    this.client = undefined;
+  }
+}
+
+export class MconsoleClient {
+  private readonly road: MconsoleRoad;
+
+  constructor(road: MconsoleRoad) {
+    this.road = road;
+  }
+
+  /** @throws Refusal `unavailable`, `timeout`, or `wrong-state` with the kernel's own words. */
+  async request(command: string, timeoutMs = 2000): Promise<string> {
     let text = '';
     let failed = false;
     let count = 0;
-    await this.client.request(this.socketPath, encodeRequest(command), {
+    await this.road.request(encodeRequest(command), {
       timeoutMs,
       onReply: (bytes) => {
         const reply = decodeReply(bytes);
@@ -48,7 +72,6 @@ export class MconsoleClient {
   }
 
   close(): void {
-    this.client?.close();
-    this.client = undefined;
+    this.road.close();
   }
 }

@@ -5,6 +5,7 @@ import {
   agentDevice,
   consoleDevice,
   machineFile,
+  slotDevice,
   slots,
 } from '../../../../src-main/engines/riscv/machine-file.ts';
 import { board } from '../../../../src-main/engines/riscv/board.ts';
@@ -37,7 +38,8 @@ test('the file says what the machine is made of, memory in whole pairs of MiB', 
   const file = machineFile(plan, layoutDescriptors(2));
   assert.equal(file.memoryMib, 256);
   assert.equal(file.cpus, 4);
-  assert.deepEqual(file.disks, [{ index: 0, path: '/m/root.cow', backing: '/i/disk.raw' }]);
+  const root = { id: 'root', index: 0, path: '/m/root.cow', backing: '/i/disk.raw' };
+  assert.deepEqual(file.disks, [root]);
   assert.deepEqual(file.nics, [{ slot: 1, mac: '52:00:00:ab:cd:01' }]);
   assert.equal(file.layout.consoles.length, 2);
 });
@@ -57,5 +59,6 @@ test('every device has a slot of its own and the board has all of them', () => {
   assert.equal(slots.nics - slots.disks, 8);
   assert.equal(slots.count - slots.nics, 4);
   assert.ok(slots.count <= board.virtioCount);
+  assert.equal(slotDevice(slots.agent), '10002000.virtio_mmio');
   assert.deepEqual([0, 1, 2].map(consoleDevice), ['/dev/ttyS0', '/dev/hvc1', '/dev/hvc2']);
 });

@@ -25,9 +25,11 @@ const indirectDescriptors = 1 << 28;
 export abstract class VirtioDevice {
   protected readonly registers: VirtioRegisters;
   protected readonly queues: Queue[] = [];
+  readonly slot: number;
   private readonly bus: Bus;
 
   constructor(wiring: Wiring, identity: Identity) {
+    this.slot = wiring.slot;
     this.bus = wiring.bus;
     this.registers = wiring.bus.virtio[wiring.slot]!;
     const { words } = this.registers;
@@ -51,6 +53,15 @@ export abstract class VirtioDevice {
     const rung = Atomics.exchange(words, word.notified, 0);
     if ((words[word.status]! & 4) === 0) return;
     for (let n = 0; n < this.queues.length; n++) if (((rung >> n) & 1) !== 0) this.handle(n);
+  }
+
+  /** Leaves the slot empty. What is under way no longer reaches the guest: no queue is ready. */
+  unplug(): void {
+    const { words } = this.registers;
+    this.bus.lock();
+    this.registers.store(0x70, 4, 0);
+    words.fill(0, word.notified);
+    this.bus.unlock();
   }
 
   /** Queue `index` was rung. */

@@ -1,0 +1,144 @@
+/**
+ * What is plugged into a machine's slots beside its consoles: disks and network cards, those it
+ * was started with and those that came while it ran. They stay over a restart of the guest.
+ *
+ * virtio-mmio knows no hot-plug: a slot is filled or emptied here, and the guest is told by its
+ * agent to bind the slot's driver (see `portable-machine.ts`).
+ */
+import { Refusal } from '../../../base/refusal.ts';
+import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
+import { VirtioBlock } from '../devices/virtio/block.ts';
+import { VirtioNet } from '../devices/virtio/net.ts';
+import { disksMax, nicsMax, slots, type MachineFile } from '../machine-file.ts';
+import { numberOf, textOf, type Verb } from './control-door.ts';
+import { CountedBlock } from './counted-block.ts';
+import { fileBlock } from './file-block.ts';
+import type { FrameSlots } from './frame-slots.ts';
+import { OverlayBlock } from './overlay-block.ts';
+
+export type Make = (wiring: Wiring) => VirtioDevice;
+
+/** A machine that is on: its slots can be filled and emptied. */
+export interface Power {
+  plug(slot: number, make: Make): void;
+  unplug(slot: number): void;
+}
+
+type Disk = MachineFile['disks'][number];
+
+const macPattern = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+
+export class Plugs {
+  /** Set while the machine is on. */
+  power?: Power;
+  private readonly frames: FrameSlots;
+  private readonly disks = new Map<number, { id: string; port: CountedBlock }>();
+  private readonly cards = new Map<number, Uint8Array>();
+
+  /** @throws Refusal when a disk cannot be opened. */
+  constructor(file: Pick<MachineFile, 'disks' | 'nics'>, frames: FrameSlots) {
+    this.frames = frames;
+    for (const disk of file.disks.slice(0, disksMax)) this.openDisk(disk);
+    for (const { slot, mac } of file.nics) this.cards.set(slot, macOf(mac));
+  }
+
+  /** What a machine that is being switched on finds in its slots. */
+  makers(): [slot: number, make: Make][] {
+    return [
+      ...[...this.disks.keys()].map(
+        (place) => [slots.disks + place, this.diskMaker(place)] as const,
+      ),
+      ...[...this.cards.keys()].map(
+        (place) => [slots.nics + place, this.cardMaker(place)] as const,
+      ),
+    ].map(([slot, make]) => [slot, make]);
+  }
+
+  verbs(): ReadonlyMap<string, Verb> {
+    return new Map<string, Verb>([
+      [
+        'plug-disk',
+        async (words) => {
+          const backing =
+            words['backing'] === undefined ? {} : { backing: textOf(words, 'backing') };
+          const wish = numberOf(words, 'index', disksMax);
+          const disk = { id: textOf(words, 'id'), path: textOf(words, 'path'), ...backing };
+          return { slot: this.plugDisk(disk, wish) };
+        },
+      ],
+      ['find-disk', async (words) => ({ slot: slots.disks + this.placeOf(textOf(words, 'id')) })],
+      ['unplug-disk', (words) => this.unplugDisk(textOf(words, 'id'))],
+      [
+        'plug-nic',
+        async (words) => this.plugNic(numberOf(words, 'slot', nicsMax), textOf(words, 'mac')),
+      ],
+      ['unplug-nic', async (words) => this.unplugNic(numberOf(words, 'slot', nicsMax))],
+    ]);
+  }
+
+  /** No request of a disk is under way any more. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.disks.values()].map(({ port }) => port.settled()));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.disks.values()].map(({ port }) => port.close()));
+  }
+
+  private plugDisk(disk: Omit<Disk, 'index'>, wish: number): number {
+    if ([...this.disks.values()].some(({ id }) => id === disk.id)) {
+      throw new Refusal('exists', `The disk “${disk.id}” is plugged already.`);
+    }
+    const places = [wish, ...Array.from({ length: disksMax }, (_, place) => place)];
+    const place = places.find((other) => !this.disks.has(other));
+    if (place === undefined) throw new Refusal('no-space', 'All places for disks are taken.');
+    this.openDisk({ ...disk, index: place });
+    this.power?.plug(slots.disks + place, this.diskMaker(place));
+    return slots.disks + place;
+  }
+
+  private async unplugDisk(id: string): Promise<void> {
+    const place = this.placeOf(id);
+    const { port } = this.disks.get(place)!;
+    this.power?.unplug(slots.disks + place);
+    this.disks.delete(place);
+    await port.close();
+  }
+
+  private plugNic(place: number, mac: string): void {
+    if (!macPattern.test(mac)) throw new Refusal('usage', 'That is no hardware address.');
+    if (this.cards.has(place)) this.unplugNic(place);
+    this.cards.set(place, macOf(mac));
+    this.power?.plug(slots.nics + place, this.cardMaker(place));
+  }
+
+  private unplugNic(place: number): void {
+    if (!this.cards.delete(place)) return;
+    this.power?.unplug(slots.nics + place);
+    this.frames.idle(place);
+  }
+
+  private placeOf(id: string): number {
+    for (const [place, disk] of this.disks) if (disk.id === id) return place;
+    throw new Refusal('not-found', `The machine has no disk “${id}” plugged.`);
+  }
+
+  private openDisk({ id, index, path, backing }: Disk): void {
+    const block = backing === undefined ? fileBlock(path, false) : new OverlayBlock(path, backing);
+    this.disks.set(index, { id, port: new CountedBlock(block) });
+  }
+
+  private diskMaker(place: number): Make {
+    const { id, port } = this.disks.get(place)!;
+    return (wiring) => new VirtioBlock(wiring, port, id);
+  }
+
+  private cardMaker(place: number): Make {
+    const mac = this.cards.get(place)!;
+    return (wiring) => new VirtioNet(wiring, this.frames.port(place, mac));
+  }
+}
+
+function macOf(text: string): Uint8Array {
+  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+}
