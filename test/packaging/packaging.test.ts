@@ -100,7 +100,7 @@ suite('the packed files', () => {
       assert.ok(isPacked(path), path);
     }
     assert.ok(isPacked('dist/main/shells/electron/preload.cjs'));
-    const guest = house.filter((path) => path.startsWith('resources/') && !path.endsWith('.md'));
+    const guest = house.filter((path) => /^resources\/(?!packaging\/).*(?<!\.md)$/.test(path));
     assert.deepEqual(guest.filter((path) => !isPacked(path)), []);
   });
 

@@ -33,6 +33,7 @@ import { Machines } from './machines.ts';
 import { nymphPaths, type Paths } from './paths.ts';
 import { canBuildKernel } from './prepare.ts';
 import { availableMemoryBytes, Planner, type Confinement } from './planner.ts';
+import { seedStaged } from './staged.ts';
 import { StatsWatch } from './stats-watch.ts';
 import { Uploads } from './uploads.ts';
 import { viewMachine } from './views.ts';
@@ -131,6 +132,7 @@ export class App {
     await makeDirectory(app.paths.run);
     await makeDirectory(app.paths.state);
     await app.uploads.open();
+    for (const sentence of await seedStaged(app.paths)) process.stderr.write(`${sentence}\n`);
     await app.kernels.open();
     await app.images.open();
     await app.lans.open();

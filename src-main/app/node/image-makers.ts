@@ -15,6 +15,7 @@ import { riscvBusybox } from '../../images/node/riscv-busybox.ts';
 import { buildTiny } from '../../images/node/tiny.ts';
 import type { JobHandle } from '../jobs.ts';
 import type { Paths } from './paths.ts';
+import { stagedBusybox } from './staged.ts';
 
 export type Made = { rawPath: string; report: ImageReport };
 
@@ -75,7 +76,7 @@ async function builtTiny(
 ): Promise<{ path: string }> {
   const cache = builtDirectory(paths);
   const signal = job?.signal;
-  if (recipe === 'tiny') return buildTiny({ cache, signal });
+  if (recipe === 'tiny') return buildTiny({ cache, signal, busybox: stagedBusybox() });
   const busybox = await riscvBusybox({ cache, signal, log: (line) => job?.log(line) });
   return buildTiny({
     cache,

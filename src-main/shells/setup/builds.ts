@@ -42,7 +42,8 @@ export function rendererStep(): Step {
 /** What of src-main is no part of a package: settings of tools, documents, the set-up itself. */
 function stays(path: string): boolean {
   const at = relative(join(root, 'src-main'), path);
-  return /(^|\/)(tsconfig[^/]*\.json|README\.md)$|\.d\.ts$/.test(at) || at === 'shells/setup';
+  const own = ['shells/setup', 'shells/cli/nymph.mjs'];
+  return /(^|\/)(tsconfig[^/]*\.json|README\.md)$|\.d\.ts$/.test(at) || own.includes(at);
 }
 
 export function mainStep(): Step {
