@@ -54,6 +54,8 @@ void sessions_reaped(int pid, int status);
 int sessions_poll(struct pollfd *polled);
 /* Moves bytes, a limited share for each session in turn; 1: call again before waiting. */
 int sessions_work(void);
+/* A vkernel inside this guest, see nest.c: the words of `@nest`; an exit code. */
+int nest(char **argv);
 /* Undoes in a child what the daemon set for itself. */
 void child_reset(void);
 

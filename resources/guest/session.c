@@ -139,6 +139,7 @@ static void child(int in, int out, int err, int tty, int failure) {
   u8 report[5] = {1};
   if (!error && request.directory[0]) error = sys1(__NR_chdir, request.directory);
   else if (!error && place.real) error = sys1(__NR_chdir, "/");
+  if (!error && same(request.argv[0], "@nest")) exit(nest(request.argv));
   if (!error) {
     report[0] = 0;
     error = exec_by_name();

@@ -7,10 +7,11 @@
  * exactly once, because then the source has changed and a person has to look.
  */
 import { Refusal } from '../base/refusal.ts';
+import { quickEdits } from './quick-edits.ts';
 
 export type KernelEdit = {
   /** Stands in the kernel's own configuration, so that a kernel can tell what it carries. */
-  readonly feature: 'flush' | 'nesting';
+  readonly feature: 'flush' | 'nesting' | 'input' | 'quick';
   /** Relative to the root of the source tree. */
   readonly file: string;
   /** Must occur exactly once. */
@@ -54,9 +55,28 @@ export const kernelEdits: readonly KernelEdit[] = [
       'tells its own system calls from those of its programs never matches. The registers at ' +
       'hand hold the right value on every architecture.',
   },
+  ...['ssl.c', 'stdio_console.c'].flatMap((name) =>
+    ['line_throttle', 'line_unthrottle'].map((operation): KernelEdit => ({
+      feature: 'input',
+      file: `arch/um/drivers/${name}`,
+      find: operation,
+      change: { replace: 'NULL' },
+      why:
+        'A program that reads slower than input comes throttles its line, which takes the line’s ' +
+        'descriptor out of what the kernel waits for, and nothing puts it back: the line is deaf ' +
+        'from then on. Without the two the line reads on until its buffer is full and tries ' +
+        'again each tick until there is room, and the host’s pipe holds what is left.',
+    })),
+  ),
+  ...quickEdits,
 ];
 
-export const kernelFeatures: readonly KernelEdit['feature'][] = ['flush', 'nesting'];
+export const kernelFeatures: readonly KernelEdit['feature'][] = [
+  'flush',
+  'nesting',
+  'input',
+  'quick',
+];
 
 /** Which files are edited, each once, in the order of the table. */
 export function editedFiles(edits: readonly KernelEdit[] = kernelEdits): string[] {

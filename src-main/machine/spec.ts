@@ -76,6 +76,8 @@ export const specSchema = z.strictObject({
   apiVersion: z.literal('nymph/v1').default('nymph/v1'),
   id: z.string().regex(/^[0-9a-f]{8}$/, 'an id is eight hexadecimal digits'),
   engine: engineName.default('native'),
+  /** The id of the machine that it runs inside of. */
+  parent: z.string().regex(/^[0-9a-f]{8}$/, 'an id is eight hexadecimal digits').optional(),
   cpus: z.number().int().min(1).max(64).default(1),
   memory: memory.default(2 ** 28),
   image: label.optional(),

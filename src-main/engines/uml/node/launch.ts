@@ -12,6 +12,7 @@ import { findByArgument, killByArgument } from '../../../machine/node/processes.
 import { commandLine } from '../command-line.ts';
 import { bareEnvironment, sandboxArguments } from '../sandbox.ts';
 import { UmlMachine } from './machine.ts';
+import { adoptInside, launchInside } from './nested-machine.ts';
 
 export class UmlEngine implements Engine {
   readonly name = 'native';
@@ -23,6 +24,7 @@ export class UmlEngine implements Engine {
   }
 
   async launch(plan: LaunchPlan): Promise<RunningMachine> {
+    if (plan.inside) return launchInside(plan, this.now());
     const started = await startChild(plan, this.now(), (layout) => ({
       path: plan.kernel.path,
       line: commandLine(plan, layout),
@@ -33,8 +35,9 @@ export class UmlEngine implements Engine {
   }
 
   async adopt(
-    plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>,
+    plan: Pick<LaunchPlan, 'runDirectory' | 'spec' | 'inside'>,
   ): Promise<RunningMachine | undefined> {
+    if (plan.inside) return adoptInside(plan);
     const { runDirectory } = plan;
     const argument = `uml_dir=${runDirectory}/`;
     const found = await findChild(runDirectory, () => findByArgument(argument));
