@@ -1,17 +1,20 @@
 /**
- * From a dropped file to a running machine. One file at a time is on the sheet, others wait; what
- * was begun goes on when the sheet is closed.
+ * From a dropped file to a running machine: an image becomes one in two steps, a machine bundle is
+ * one. One file at a time is on the sheet, others wait; what was begun goes on when the sheet is
+ * closed.
  *
  *   sending → inspecting → found → working → (machine started, sheet gone)
- *        └──────────┴─────────┴────────┴→ refused, with the sentence
+ *        │        ↕ asking: may the file that it builds on be read too?
+ *        └────────┴─────────┴────────┴→ refused, with the sentence
  */
-import type { ImageReport } from '@contract/things.ts';
+import type { ImageReport, JobView } from '@contract/things.ts';
 import type { MachineView } from '@contract/machine.ts';
 import { refused } from '../client/connect.ts';
 import { grantFor } from '../client/upload.ts';
 import type { Link } from './link.svelte.ts';
 import type { Machines } from './machines.svelte.ts';
 import { imageName } from './names.ts';
+import type { Images } from './things.svelte.ts';
 
 export type Wish = {
   name: string;
@@ -28,11 +31,13 @@ export class Import {
   readonly title: string;
   /** Absent when the app already holds a grant. */
   readonly file: File | undefined;
-  step = $state<'sending' | 'inspecting' | 'found' | 'working' | 'refused'>('sending');
+  step = $state<'sending' | 'inspecting' | 'asking' | 'found' | 'working' | 'refused'>('sending');
   fraction = $state(0);
   report = $state.raw<ImageReport | undefined>();
   sentence = $state('');
   jobId = $state('');
+  /** The user's consent that the files which this one builds on are read too. */
+  withBacking = false;
   grant: string;
   readonly abort = new AbortController();
 
@@ -48,10 +53,12 @@ export class Imports {
   private waiting: Import[] = [];
   private readonly link: Link;
   private readonly machines: Machines;
+  private readonly images: Images;
 
-  constructor(link: Link, machines: Machines) {
+  constructor(link: Link, machines: Machines, images: Images) {
     this.link = link;
     this.machines = machines;
+    this.images = images;
   }
 
   take(files: readonly File[]): void {
@@ -68,6 +75,13 @@ export class Imports {
     if (current && current.step !== 'working') current.abort.abort();
     this.current = undefined;
     this.next();
+  }
+
+  /** The files beneath may be read: looks again, with them. */
+  agree(item: Import): void {
+    if (item.step !== 'asking') return;
+    item.withBacking = true;
+    void this.look(item);
   }
 
   async create(item: Import, wish: Wish): Promise<void> {
@@ -87,25 +101,40 @@ export class Imports {
   }
 
   private async make(item: Import, wish: Wish): Promise<MachineView | undefined> {
-    const job = await this.link.call('image.import', {
-      source: { grant: item.grant },
-      name: imageName(item.title),
-    });
-    item.jobId = job.id;
-    const ended = await this.link.call('job.wait', { job: job.id });
-    if (ended.state === 'cancelled') throw Object.assign(new Error(''), { code: 'cancelled' });
-    if (ended.state !== 'done' || !ended.outcome) {
-      throw new Error(ended.error ?? 'The image could not be imported.');
+    const source = { grant: item.grant };
+    if (item.report?.machine) {
+      const name = await this.ended(
+        item,
+        await this.link.call('machine.import', { source, name: wish.name }),
+      );
+      return await this.link.call('machine.get', { machine: name });
     }
+    const image = await this.ended(
+      item,
+      await this.link.call('image.import', {
+        source,
+        name: this.images.freeName(imageName(item.title)),
+        withBacking: item.withBacking,
+      }),
+    );
     if (wish.then === 'keep') return undefined;
     return await this.link.call('machine.create', {
       name: wish.name,
-      image: ended.outcome,
+      image,
       memoryMib: wish.memoryMib,
       cpus: wish.cpus,
       networks: wish.network ? [wish.network] : [],
       ...(item.report?.engine === 'portable' ? { engine: 'portable' as const } : {}),
     });
+  }
+
+  /** What the job made. */
+  private async ended(item: Import, job: JobView): Promise<string> {
+    item.jobId = job.id;
+    const ended = await this.link.call('job.wait', { job: job.id });
+    if (ended.state === 'cancelled') throw Object.assign(new Error(''), { code: 'cancelled' });
+    if (ended.state === 'done' && ended.outcome) return ended.outcome;
+    throw new Error(ended.error ?? 'The file could not be imported.');
   }
 
   private queue(items: readonly Import[]): void {
@@ -121,17 +150,20 @@ export class Imports {
   }
 
   private async look(item: Import): Promise<void> {
+    const { abort, file, withBacking } = item;
     try {
-      if (item.file) {
+      if (file && !item.grant) {
         const progress = (fraction: number) => (item.fraction = fraction);
-        item.grant = await grantFor(item.file, progress, item.abort.signal);
+        item.grant = await grantFor(file, progress, abort.signal);
       }
       item.step = 'inspecting';
-      item.report = await this.link.call('image.inspect', { source: { grant: item.grant } });
-      item.step = item.report.engine === 'none' ? 'refused' : 'found';
+      const wanted = { source: { grant: item.grant }, withBacking };
+      item.report = await this.link.call('image.inspect', wanted, abort.signal);
       item.sentence = item.report.sentence;
+      if (item.report.backing && !withBacking) item.step = 'asking';
+      else item.step = item.report.engine === 'none' ? 'refused' : 'found';
     } catch (thrown) {
-      if (item.abort.signal.aborted) return;
+      if (abort.signal.aborted) return;
       item.sentence = refused(thrown).sentence;
       item.step = 'refused';
     }

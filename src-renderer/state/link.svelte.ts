@@ -63,9 +63,13 @@ export class Link {
     return this.ended && this.status === 'lost';
   }
 
-  call<M extends CallName>(method: M, params: Input<M>): Promise<Result<M>> {
+  call<M extends CallName>(
+    method: M,
+    params: Input<M>,
+    signal?: AbortSignal,
+  ): Promise<Result<M>> {
     if (!this.client) return Promise.reject(new Error('The server does not answer.'));
-    return this.client.call(method, params);
+    return this.client.call(method, params, signal);
   }
 
   async attempt<M extends CallName>(method: M, params: Input<M>): Promise<Result<M> | undefined> {

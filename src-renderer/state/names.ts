@@ -4,7 +4,7 @@
 export function imageName(fileName: string): string {
   const plain = fileName
     .toLowerCase()
-    .replace(/(\.(gz|xz|zst|bz2|tar|tgz|txz|qcow2|img|raw|iso|ext4|bin))+$/, '')
+    .replace(/(\.(gz|xz|zst|bz2|tar|tgz|txz|qcow2|img|raw|iso|ext4|bin|nymph))+$/, '')
     .replace(/[^a-z0-9._-]+/g, '-')
     .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
   return plain.slice(0, 60) || 'image';

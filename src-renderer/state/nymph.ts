@@ -3,6 +3,7 @@
  */
 import { getContext, setContext } from 'svelte';
 import { onFileOpened, onQuitAsked } from '../client/shell.ts';
+import { Engines } from './engines.svelte.ts';
 import { Imports } from './imports.svelte.ts';
 import { Link } from './link.svelte.ts';
 import { Machines } from './machines.svelte.ts';
@@ -25,9 +26,10 @@ export class Nymph {
   readonly images = new Images(this.link);
   readonly kernels = new Kernels(this.link);
   readonly jobs = new Jobs(this.link, this.toasts);
+  readonly engines = new Engines(this.link, this.images, this.kernels, this.jobs);
   readonly host = new Host(this.link);
   readonly trash = new Trash(this.link);
-  readonly imports = new Imports(this.link, this.machines);
+  readonly imports = new Imports(this.link, this.machines, this.images);
 
   constructor() {
     onQuitAsked(() => (this.session.sheet = 'quit'));

@@ -41,6 +41,13 @@ export class Images extends Mirror<ImageView> {
     });
   }
 
+  /** The wish, or the next name like it that no image has or could be built under. */
+  freeName(wish: string): string {
+    let name = wish;
+    for (let number = 2; this.get(name); number += 1) name = `${wish}-${number}`;
+    return name;
+  }
+
   /** What a machine can be made from now. */
   readonly usable: readonly ImageView[] = $derived(
     this.list.filter(({ origin, engine }) => origin !== 'available' && engine !== 'none'),

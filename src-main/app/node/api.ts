@@ -232,7 +232,15 @@ function fileHandlers(app: App) {
     },
     'image.inspect': async (wanted: Params<'image.inspect'>, caller: Caller) => {
       const file = handed(app, wanted, caller);
-      return (await app.bundles.inspect(file)) ?? app.images.inspect(file, caller.signal);
+      const bundle = await app.bundles.inspect(file);
+      if (bundle) return bundle;
+      const report = await app.images.inspect(file, caller.signal);
+      if (!report.backing || !file.alone) return report;
+      throw new Refusal(
+        'unsupported',
+        'This qcow2 image holds only the changes to another file, which was not sent with it. ' +
+          'Merge them with "qemu-img convert -O qcow2" first.',
+      );
     },
     'image.import': async (wanted: Params<'image.import'>, caller: Caller) => {
       const file = handed(app, wanted, caller);
