@@ -112,7 +112,8 @@ function builtKernel(): string | undefined {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   const folder = join(cache, 'nymph', 'kernels', 'installed');
   if (!existsSync(folder)) return undefined;
-  const kernels = readdirSync(folder).map((id) => join(folder, id, 'linux'));
+  const native = readdirSync(folder).filter((id) => !id.includes('-riscv64-'));
+  const kernels = native.map((id) => join(folder, id, 'linux'));
   return kernels.find((path) => existsSync(path));
 }
 

@@ -15,7 +15,10 @@ export const guestSources = join(import.meta.dirname, '../../../resources/guest'
 
 const compilers = {
   x86_64: { program: 'gcc', package: 'gcc libc6-dev' },
-  riscv64: { program: 'riscv64-linux-gnu-gcc', package: 'gcc-riscv64-linux-gnu' },
+  riscv64: {
+    program: 'riscv64-linux-gnu-gcc',
+    package: 'gcc-riscv64-linux-gnu linux-libc-dev-riscv64-cross',
+  },
 };
 
 /** No libc and nothing that would call one; sections are dropped when nobody uses them. */

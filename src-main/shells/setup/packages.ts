@@ -34,6 +34,7 @@ export const debianPackages: readonly DebianPackage[] = [
   row('build', 'reads the objects of the vkernel', 'libelf-dev'),
   row('build', 'the C library that the vkernel links', 'libc6-dev'),
   row('build', 'compiles the portable engine’s kernel and agent', 'gcc-riscv64-linux-gnu'),
+  row('build', 'the kernel’s interface, for that agent', 'linux-libc-dev-riscv64-cross'),
 
   row('window', 'the window, where there is no Electron runtime', 'chromium', 'chromium-browser'),
 
