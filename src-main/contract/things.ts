@@ -119,6 +119,8 @@ export const kernelView = z.object({
   features: z.record(z.string(), z.boolean()),
   default: z.boolean(),
   usedBy: z.array(z.string()),
+  /** Why it cannot run on this host. */
+  obstacle: z.string().optional(),
 });
 export type KernelView = z.infer<typeof kernelView>;
 

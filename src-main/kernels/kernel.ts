@@ -27,6 +27,8 @@ export type KernelFeatures = {
   readonly mconsole: boolean;
   readonly partitions: boolean;
   readonly balloon: boolean;
+  /** Runs on processors whose registers need more room than AVX-512's, such as those with AMX. */
+  readonly wideState: boolean;
 };
 
 export type KernelOrigin = 'up' | 'smp' | 'riscv64' | 'packaged' | 'imported';
@@ -47,6 +49,8 @@ export type KernelInfo = {
   readonly default: boolean;
   /** Absolute host paths of the program loader and every library it needs. */
   readonly sharedLibraries: readonly string[];
+  /** Why it cannot run on this host; a sentence. */
+  readonly obstacle?: string;
 };
 
 export type KernelChoice = {
@@ -101,14 +105,24 @@ export function inspectKernel(bytes: Uint8Array): KernelReport {
       mconsole: on('MCONSOLE'),
       partitions: on('MSDOS_PARTITION') && on('EFI_PARTITION'),
       balloon: on('VIRTIO_BALLOON') && on('VIRTIO_UML'),
+      wideState: takesWideState(version),
     },
   };
 }
 
 /**
+ * Before 6.13 a User Mode Linux kernel has 2696 bytes for the registers of a guest's program, and
+ * the host refuses to set less than all of them: it panics as its init begins.
+ */
+function takesWideState(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number.parseFloat);
+  return major > 6 || (major === 6 && minor >= 13);
+}
+
+/**
  * The kernel for a machine: the one it names, else the user's default, else the best there is,
  * as long as it can run that many processors; else one that runs a single one, and says so.
- * @throws Refusal `not-found` for an unknown name, `unavailable` when there is no kernel.
+ * @throws Refusal `not-found` for an unknown name, `unavailable` when no kernel can run here.
  */
 export function chooseKernel(
   all: readonly KernelInfo[],
@@ -116,7 +130,8 @@ export function chooseKernel(
   preferredId?: string,
   engine: KernelEngine = 'native',
 ): KernelChoice {
-  const kernels = all.filter((kernel) => kernel.engine === engine);
+  const ofEngine = all.filter((kernel) => kernel.engine === engine);
+  const kernels = ofEngine.filter((kernel) => kernel.obstacle === undefined);
   if (preferredId !== undefined && preferredId !== 'auto') {
     const named = all.find((kernel) => kernel.id === preferredId);
     if (named === undefined) {
@@ -125,6 +140,7 @@ export function chooseKernel(
     if (named.engine !== engine) {
       throw new Refusal('unsupported', `The kernel ${named.id} is for the ${named.engine} engine.`);
     }
+    if (named.obstacle !== undefined) throw new Refusal('unavailable', named.obstacle);
     return choice(named, cpus, 'the machine names it');
   }
   if (engine === 'portable') return choosePortable(kernels, cpus);
@@ -136,12 +152,7 @@ export function chooseKernel(
     cpus > 1 ? ['smp', 'imported', 'up', 'packaged'] : ['up', 'smp', 'packaged', 'imported'];
   const ranked = order.flatMap((origin) => kernels.filter((kernel) => kernel.flavour === origin));
   const best = (cpus > 1 ? ranked.find(canRunMany) : undefined) ?? fallen ?? ranked[0];
-  if (best === undefined) {
-    throw new Refusal(
-      'unavailable',
-      'There is no kernel yet; build one with "nymph kernel build" or install user-mode-linux.',
-    );
-  }
+  if (best === undefined) throw new Refusal('unavailable', noKernel(ofEngine[0]?.obstacle));
   const reasons: Record<KernelOrigin, string> = {
     up: 'it is built for one processor',
     smp: 'it is built for several processors',
@@ -150,6 +161,11 @@ export function chooseKernel(
     imported: 'it is the only kernel that fits',
   };
   return choice(best, cpus, reasons[best.flavour]);
+}
+
+function noKernel(obstacle: string | undefined): string {
+  if (obstacle !== undefined) return `${obstacle} Build ours with "nymph kernel build".`;
+  return 'There is no kernel yet; build one with "nymph kernel build" or install user-mode-linux.';
 }
 
 function choosePortable(kernels: readonly KernelInfo[], cpus: number): KernelChoice {

@@ -50,7 +50,7 @@ export class Engines {
     return (
       tiny !== undefined &&
       tiny.origin !== 'available' &&
-      this.kernels.list.some((kernel) => kernel.engine === engine)
+      this.kernels.list.some((kernel) => kernel.engine === engine && !kernel.obstacle)
     );
   }
 

@@ -56,9 +56,29 @@ export class Machines extends Mirror<MachineView> {
     if (verb === 'stop') return this.stop(id);
     if (verb === 'reclaim') return this.reclaim(id);
     this.stubborn.delete(id);
-    if (verb === 'start') this.starting.add(id);
+    if (verb === 'start') return this.start(id);
     await this.link.attempt(`machine.${verb}`, { machine: id });
+  }
+
+  private async start(id: string): Promise<void> {
+    if (this.starting.has(id)) return;
+    this.starting.add(id);
+    if (await this.prepared(id)) await this.link.attempt('machine.start', { machine: id });
     this.starting.delete(id);
+  }
+
+  /** At once, but for the first minutes of a host whose kernel is still being built. */
+  private async prepared(id: string): Promise<boolean> {
+    const machine = this.get(id);
+    if (!machine) return true;
+    const job = await this.link.attempt('engine.prepare', { engine: machine.engine });
+    if (!job) return job === null;
+    this.link.toasts.show('note', `${job.title} is under way; ${machine.name} starts after it.`);
+    const ended = await this.link.attempt('job.wait', { job: job.id });
+    if (ended && ended.state !== 'done') {
+      this.link.toasts.show('refusal', ended.error ?? `${job.title} was cancelled.`);
+    }
+    return ended?.state === 'done';
   }
 
   startAndShow(id: string): void {

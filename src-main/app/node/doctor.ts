@@ -35,7 +35,8 @@ function checkKernel(kernels: readonly KernelView[]): Check {
   const base = { id: 'kernel', title: 'Kernel' };
   const own = kernels.find((kernel) => kernel.flavour === 'up' || kernel.flavour === 'smp');
   if (own) return { ...base, status: 'ok', sentence: `Our own vkernel ${own.version} is there.` };
-  if (kernels.length > 0) {
+  const native = kernels.filter(({ engine }) => engine === 'native');
+  if (native.some(({ obstacle }) => obstacle === undefined)) {
     return {
       ...base,
       status: 'warn',
@@ -46,7 +47,7 @@ function checkKernel(kernels: readonly KernelView[]): Check {
   return {
     ...base,
     status: 'fail',
-    sentence: 'There is no User Mode Linux kernel on this host.',
+    sentence: native[0]?.obstacle ?? 'There is no User Mode Linux kernel on this host.',
     fix: 'nymph kernel build',
   };
 }

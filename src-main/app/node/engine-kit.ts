@@ -18,6 +18,9 @@ export function tinyFor(engine: EngineName): 'tiny' | 'tiny-riscv64' {
   return engine === 'portable' ? 'tiny-riscv64' : 'tiny';
 }
 
+const ownKinds: readonly JobView['kind'][] = ['engine-prepare'];
+const kernelKinds: readonly JobView['kind'][] = ['engine-prepare', 'kernel-build'];
+
 export class EngineKit {
   private readonly paths: Paths;
   private readonly jobs: Jobs;
@@ -38,9 +41,11 @@ export class EngineKit {
   /** The job that makes what is missing; one that is at it already; or null. */
   prepare(engine: EngineName): JobView | null {
     if (this.ready(engine)) return null;
+    // The kernel of the native engine may already be on its way since this server began.
+    const kinds = this.images.has(tinyFor(engine)) && engine === 'native' ? kernelKinds : ownKinds;
     const running = this.jobs
       .list()
-      .find((job) => job.kind === 'engine-prepare' && job.state === 'running');
+      .find(({ kind, state }) => kinds.includes(kind) && state === 'running');
     if (running) return running;
     const title = `Prepare the ${engine} engine`;
     return this.jobs.start({ kind: 'engine-prepare', title }, async (job) => {

@@ -18,6 +18,9 @@ const flavourTitles: Record<KernelFlavour, string> = {
   riscv64: 'the portable vkernel',
 };
 
+const stillBuilding =
+  'The kernel is still being built, once for all machines; they can start when it is there.';
+
 export type ChosenKernel = { kernel: KernelInfo; cpus: number; seccomp: boolean; choice: string };
 
 export class KernelShelf {
@@ -55,22 +58,25 @@ export class KernelShelf {
       features: { ...kernel.features },
       default: kernel.default,
       usedBy: this.usedBy(kernel.id),
+      ...(kernel.obstacle === undefined ? {} : { obstacle: kernel.obstacle }),
     }));
   }
 
   /** @throws Refusal `unavailable` when there is none, `not-found` when the named one is gone. */
   choose(engine: EngineName, cpus: number, wanted: string): ChosenKernel {
     const preferred = wanted === 'auto' ? undefined : wanted;
-    const chosen = chooseKernel(this.kernels, cpus, preferred, engine);
-    const { kernel, cpus: given, seccomp, reason } = chosen;
-    return { kernel, cpus: given, seccomp, choice: reason };
+    try {
+      const chosen = chooseKernel(this.kernels, cpus, preferred, engine);
+      const { kernel, cpus: given, seccomp, reason } = chosen;
+      return { kernel, cpus: given, seccomp, choice: reason };
+    } catch (thrown) {
+      const waits = thrown instanceof Refusal && thrown.code === 'unavailable' && this.underWay();
+      throw waits ? new Refusal('unavailable', stillBuilding) : thrown;
+    }
   }
 
   build(flavour: KernelFlavour): JobView {
-    const running = this.jobs
-      .list()
-      .find((job) => job.kind === 'kernel-build' && job.state === 'running');
-    if (running) throw new Refusal('in-use', 'A kernel is being built already.');
+    if (this.underWay()) throw new Refusal('in-use', 'A kernel is being built already.');
     const title = `Build ${flavourTitles[flavour]}`;
     return this.jobs.start({ kind: 'kernel-build', title }, async (job) => {
       const kernel = await buildKernel({
@@ -83,6 +89,11 @@ export class KernelShelf {
       await this.refresh();
       return kernel.id;
     });
+  }
+
+  private underWay(): JobView | undefined {
+    const jobs = this.jobs.list();
+    return jobs.find(({ kind, state }) => kind === 'kernel-build' && state === 'running');
   }
 
   /** @param title what its user calls the file, which may lie here under another name. */

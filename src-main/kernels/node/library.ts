@@ -6,7 +6,7 @@
  * Use: `openKernelLibrary({cacheDirectory})`. A kernel is a folder `installed/ID/` with the program
  * and `kernel.json`; a folder with such a name is whole, and is put there and taken away by rename.
  */
-import { constants } from 'node:fs';
+import { constants, readFileSync } from 'node:fs';
 import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
@@ -34,6 +34,8 @@ export type KernelLibraryOptions = {
   cacheDirectory: string;
   /** The packaged kernel; where Debian puts it when absent. */
   packagedPath?: string;
+  /** Whether this host's processor has AMX or the like; found out when absent. */
+  wideState?: boolean;
 };
 
 /** Says of a folder where its kernel came from. */
@@ -57,6 +59,7 @@ export class KernelLibrary {
   readonly #home: string;
   readonly #defaultPath: string;
   readonly #packagedPath: string;
+  readonly #wideState: boolean;
   /** By path, size and time of change: reading a kernel takes tens of milliseconds. */
   readonly #reports = new Map<string, Said>();
 
@@ -64,6 +67,7 @@ export class KernelLibrary {
     this.#home = join(options.cacheDirectory, 'installed');
     this.#defaultPath = join(options.cacheDirectory, 'default-kernel');
     this.#packagedPath = options.packagedPath ?? '/usr/bin/linux.uml';
+    this.#wideState = options.wideState ?? hasWideState();
   }
 
   /** Newest of our own first, then imported ones, then the packaged one; broken ones left out. */
@@ -230,7 +234,9 @@ export class KernelLibrary {
         if (this.#reports.size >= kernelsMax) this.#reports.clear();
         this.#reports.set(key, known);
       }
-      return { id, flavour, path, sizeBytes: size, default: chosen.includes(id), ...known };
+      const kernel = { id, flavour, path, sizeBytes: size, default: chosen.includes(id), ...known };
+      const runs = known.engine === 'portable' || known.features.wideState || !this.#wideState;
+      return runs ? kernel : { ...kernel, obstacle: tooWide(known.version) };
     } catch (thrown) {
       if (thrown instanceof Refusal || 'code' in (thrown as object)) return undefined;
       throw thrown;
@@ -260,7 +266,20 @@ const noFeatures = {
   mconsole: false,
   partitions: true,
   balloon: false,
+  wideState: true,
 };
+
+function tooWide(version: string): string {
+  return `Linux ${version} is too old for this host’s processor, which has AMX.`;
+}
+
+function hasWideState(): boolean {
+  try {
+    return /^flags\s*:.*\bamx_tile\b/m.test(readFileSync('/proc/cpuinfo', 'latin1'));
+  } catch {
+    return false;
+  }
+}
 
 /** The whole of a regular file of bearable size that begins as a kernel does. */
 async function readKernelFile(path: string): Promise<Uint8Array> {

@@ -32,7 +32,15 @@ test('version and features are read from the file without running it', () => {
     mconsole: false,
     partitions: false,
     balloon: false,
+    wideState: true,
   });
+});
+
+test('from 6.13 on a kernel has room for the registers of every processor', () => {
+  const taken = ['6.1.176', '6.12.9', '6.13.0', '6.13-rc1', '7.2.13-nymph'].map(
+    (version) => inspectKernel(makeKernel({ version })).features.wideState,
+  );
+  assert.deepEqual(taken, [false, false, true, true, true]);
 });
 
 test('a kernel without our mark is taken to lack our edits', () => {
@@ -97,6 +105,14 @@ test('each engine has kernels of its own, and its own default', () => {
     code: 'unavailable',
     message: /kernel build --portable/,
   });
+});
+
+test('a kernel that cannot run on this host is never chosen, and says why when it is named', () => {
+  const lame = { ...packaged, obstacle: 'It is too old for this host.' };
+  assert.equal(chooseKernel([{ ...lame, default: true }, up], 1).kernel.id, '7.2-up');
+  const refused = { code: 'unavailable', message: /too old for this host/ };
+  assert.throws(() => chooseKernel([lame, up], 1, 'packaged'), refused);
+  assert.throws(() => chooseKernel([lame], 1), { ...refused, message: /old.*nymph kernel build/ });
 });
 
 test('without any kernel the refusal says how to get one', () => {

@@ -52,10 +52,12 @@ export const insideCommands: Commands = {
     words: [0, 0],
     rest: true,
     run: async (client, { rest, values }) => {
-      await prepareEngine(client, values);
+      const options = readMachineOptions(values);
+      // A named image says itself which engine it is for.
+      await prepareEngine(client, options.engine ?? (options.image ? undefined : 'native'));
       const network = values['network'];
       const wanted = {
-        ...readMachineOptions(values),
+        ...options,
         ...(network === undefined ? {} : { network: String(network) }),
         argv: rest,
       };

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
+import type { EngineName } from '../../../contract/machine.ts';
 import type { CallName, Input } from '../../../contract/methods.ts';
 import type { Client } from '../../../rpc/client.ts';
 import { parseSize } from '../../../machine/spec.ts';
@@ -31,7 +32,7 @@ export const lifeCommands: Commands = {
     },
     words: [1, 1],
     run: async (client, { positionals, values }) => {
-      await prepareEngine(client, values);
+      await prepareEngine(client, readMachineOptions(values).engine);
       const machine = await client.call('machine.create', {
         name: positionals[0]!,
         ...readMachineOptions(values),
@@ -51,6 +52,8 @@ export const lifeCommands: Commands = {
     words: [1, 1],
     run: async (client, { positionals, values }) => {
       const name = positionals[0]!;
+      const { engine } = await client.call('machine.get', { machine: name });
+      await prepareEngine(client, engine);
       const running = untilRunning(client, name);
       await client.call('events.subscribe', {});
       await client.call('machine.start', { machine: name });
@@ -122,8 +125,7 @@ export function readMachineOptions(values: Words['values']) {
 }
 
 /** Builds once what machines of an engine need, with progress; at once when it is there. */
-export async function prepareEngine(client: Client, values: Words['values']): Promise<void> {
-  const { engine } = readMachineOptions(values);
+export async function prepareEngine(client: Client, engine?: EngineName): Promise<void> {
   if (engine === undefined) return;
   const job = await client.call('engine.prepare', { engine });
   if (job !== null) await followJob(client, job);

@@ -22,8 +22,10 @@ function place(t: TestContext) {
     file(join('installed', id, 'linux'), bytes);
     file(join('installed', id, 'kernel.json'), JSON.stringify(about));
   };
-  const library = openKernelLibrary({ cacheDirectory: directory, packagedPath });
-  return { directory, library, file, install };
+  const open = (wideState: boolean) =>
+    openKernelLibrary({ cacheDirectory: directory, packagedPath, wideState });
+  const library = open(false);
+  return { open, directory, library, file, install };
 }
 
 test('a fresh machine has no kernel, or the packaged one', async (t) => {
@@ -34,6 +36,16 @@ test('a fresh machine has no kernel, or the packaged one', async (t) => {
   assert.equal(packaged?.id, 'packaged');
   assert.equal(packaged?.version, '6.1.176');
   assert.equal((await library.choose(2)).cpus, 1);
+});
+
+test('on a processor with AMX an old kernel is listed with what is in its way', async (t) => {
+  const { open, file, install } = place(t);
+  file('linux.uml', makeKernel({ version: '6.1.176' }));
+  install('7.2-up-x', { flavour: 'up' }, makeKernel());
+  const obstacles = async (wide: boolean) =>
+    (await open(wide).list()).map(({ id, obstacle }) => [id, obstacle !== undefined]);
+  assert.deepEqual(await obstacles(true), [['7.2-up-x', false], ['packaged', true]]);
+  assert.deepEqual(await obstacles(false), [['7.2-up-x', false], ['packaged', false]]);
 });
 
 test('kernels of ours are listed newest first, before imported ones', async (t) => {
