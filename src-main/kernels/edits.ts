@@ -11,7 +11,7 @@ import { quickEdits } from './quick-edits.ts';
 
 export type KernelEdit = {
   /** Stands in the kernel's own configuration, so that a kernel can tell what it carries. */
-  readonly feature: 'flush' | 'nesting' | 'input' | 'quick';
+  readonly feature: 'flush' | 'nesting' | 'frames' | 'input' | 'quick';
   /** Relative to the root of the source tree. */
   readonly file: string;
   /** Must occur exactly once. */
@@ -55,6 +55,23 @@ export const kernelEdits: readonly KernelEdit[] = [
       'tells its own system calls from those of its programs never matches. The registers at ' +
       'hand hold the right value on every architecture.',
   },
+  {
+    feature: 'frames',
+    file: 'arch/x86/um/signal.c',
+    find: '#include <asm/sigframe.h>',
+    change: {
+      insertAfterLine: [
+        '',
+        '/* Where the tiles of AMX begin in an XSAVE area. */',
+        '#define XSTATE_TILES_AT 2816',
+        '#define host_fp_size min_t(unsigned long, host_fp_size, XSTATE_TILES_AT)',
+      ],
+    },
+    why:
+      'On a host with AMX, what ptrace(2) tells of a program’s registers holds 8 KiB of tiles, ' +
+      'which no guest program can have asked for. With them the frame of a signal is larger than ' +
+      'any signal stack of the usual size, and is written beside it.',
+  },
   ...['ssl.c', 'stdio_console.c'].flatMap((name) =>
     ['line_throttle', 'line_unthrottle'].map((operation): KernelEdit => ({
       feature: 'input',
@@ -74,6 +91,7 @@ export const kernelEdits: readonly KernelEdit[] = [
 export const kernelFeatures: readonly KernelEdit['feature'][] = [
   'flush',
   'nesting',
+  'frames',
   'input',
   'quick',
 ];

@@ -135,6 +135,13 @@ export const riscvGroups: readonly Group[] = [
       'VIRTIO_BALLOON=y HW_RANDOM_VIRTIO=y',
     ],
   },
+  {
+    why: 'Folders of the host, sockets to it, and machines inside, which KVM runs.',
+    options: [
+      'NET_9P=y NET_9P_VIRTIO=y 9P_FS=y 9P_FS_POSIX_ACL=y VSOCKETS=y VIRTIO_VSOCKETS=y',
+      'VIRTUALIZATION=y KVM=y',
+    ],
+  },
 ];
 
 export const flavourGroups: Record<KernelFlavour, readonly Group[]> = {
