@@ -232,13 +232,15 @@ static void freeze(int signal) {
     sys2(__NR_kill, number_of(children), signal);
 }
 
-/* Its management console listens in its own temporary folder; answers come back to ours. */
+/* Its management console listens in its own temporary folder, and answers to the name that we have
+ * bound: a relative one, which both of us find, each from the inner root as its folder. */
 static void ask_mconsole(const u8 *bytes, size count) {
   static const struct sockaddr_un theirs = {AF_UNIX, "/tmp/r/tmp/u/m/mconsole"};
-  static const struct sockaddr_un own = {AF_UNIX, "/tmp/r/tmp/reply"};
+  static const struct sockaddr_un own = {AF_UNIX, "tmp/reply"};
   if (mconsole < 0) {
     mconsole = (int)sys3(__NR_socket, AF_UNIX, DGRAM | NONBLOCK | CLOEXEC, 0);
     sys1(__NR_umask, 0);
+    sys1(__NR_chdir, root);
     sys3(__NR_bind, mconsole, &own, sizeof own);
   }
   sys6(__NR_sendto, mconsole, bytes, count, DONTWAIT | NOSIGNAL, &theirs, sizeof theirs);

@@ -49,6 +49,7 @@ export function adoptSpec(text: string, disks: readonly { id: string }[], here: 
   const tags = given.tags.filter((tag) => !here.reservedTags.includes(tag));
   const edited = editOf(text, {
     id: here.id,
+    parent: undefined,
     disks: given.disks.map(({ id, attached }) => ({
       id,
       file: bundledFile(id),

@@ -53,6 +53,8 @@ export const machineView = z.object({
   engine: engineName,
   /** The name of the machine this one runs inside of, for nested machines. */
   parent: z.string().optional(),
+  /** The names of those that run inside of this one. */
+  children: z.array(z.string()),
   state: machineState,
   /** Since when it is in that state: milliseconds since the epoch. */
   sinceMs: z.number(),
@@ -108,6 +110,9 @@ export const statsSample = z.object({
   memoryHostBytes: z.number(),
   /** What the guest counts as used, when its agent answers. */
   memoryGuestBytes: z.number().optional(),
+  /** How much of it the machines inside use, while there are any. */
+  insideCpu: z.number().optional(),
+  insideMemoryBytes: z.number().optional(),
   diskReadBytesPerSecond: z.number(),
   diskWriteBytesPerSecond: z.number(),
   networkRxBytesPerSecond: z.number(),
@@ -131,6 +136,8 @@ export const createMachine = z.strictObject({
   /** Host paths of further disk images, each imported and attached. */
   diskPaths: z.array(z.string()).default([]),
   networks: z.array(z.string()).default([]),
+  /** The machine that it is to run inside of. */
+  inside: z.string().min(1).max(64).optional(),
   tags: z.array(z.string()).default([]),
 });
 

@@ -45,6 +45,9 @@ const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name is a-z, 0-9
 /** The owner's consent that the files which an image builds on are read too. */
 const withBacking = z.boolean().default(false);
 const ofMachine = z.strictObject({ machine });
+/** Whether those inside of it are meant as well; without, what would end them is refused. */
+const children = z.boolean().default(false);
+const withChildren = z.strictObject({ machine, children });
 const sizeBytes = z
   .number()
   .int()
@@ -104,7 +107,7 @@ export const methods = {
   ),
   'machine.remove': row(
     'Move a machine to the trash',
-    z.strictObject({ machine, force: z.boolean().default(false) }),
+    z.strictObject({ machine, force: z.boolean().default(false), children }),
     nothing,
   ),
   'machine.trash': row('What is in the trash', none, z.array(trashedMachine)),
@@ -124,14 +127,18 @@ export const methods = {
   'machine.start': row('Start', ofMachine, machineView, still),
   'machine.stop': row(
     'Ask the guest to shut down; refuses with `timeout` if it does not',
-    z.strictObject({ machine, timeoutMs: z.number().int().min(100).max(600_000).default(30_000) }),
+    z.strictObject({
+      machine,
+      timeoutMs: z.number().int().min(100).max(600_000).default(30_000),
+      children,
+    }),
     machineView,
     ['starting', 'running', 'stopping'],
   ),
-  'machine.kill': row('End it at once, as by pulling the plug', ofMachine, machineView, alive),
+  'machine.kill': row('End it at once, as by pulling the plug', withChildren, machineView, alive),
   'machine.pause': row('Freeze', ofMachine, machineView, ['running']),
   'machine.resume': row('Thaw', ofMachine, machineView, ['paused']),
-  'machine.reset': row('Pull the plug and start again', ofMachine, machineView, alive),
+  'machine.reset': row('Pull the plug and start again', withChildren, machineView, alive),
   'machine.reclaim': row(
     'Give memory the guest has freed back to the host',
     ofMachine,
@@ -166,6 +173,8 @@ export const methods = {
         .default(256),
       cpus: z.number().int().min(1).max(64).default(1),
       network: z.string().optional(),
+      /** The machine that it runs inside of. */
+      inside: machine.optional(),
       argv: z.array(z.string()).min(1).max(256),
     }),
     exitStatus,

@@ -56,6 +56,8 @@ export interface Inside {
   readonly name: string;
   /** The host's process that the machine is, or that the outermost of its parents is. */
   readonly pid: number;
+  /** The id of the kernel that it runs. */
+  readonly kernel: string;
   /** Its memory, in bytes: an inner machine's comes out of it. */
   readonly memory: number;
   /** A folder of the host that its guest can reach, and by which path it does. */
@@ -129,6 +131,6 @@ export interface Engine {
   launch(plan: LaunchPlan): Promise<RunningMachine>;
   /** Finds the process of an earlier server again, by its run directory. */
   adopt(
-    plan: Pick<LaunchPlan, 'runDirectory' | 'spec' | 'inside'>,
+    plan: Pick<LaunchPlan, 'directory' | 'runDirectory' | 'spec' | 'inside'>,
   ): Promise<RunningMachine | undefined>;
 }

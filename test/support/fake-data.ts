@@ -22,6 +22,7 @@ export function machineOf(some: Some, nowMs: number): MachineView {
   return {
     id: `m-${some.name}`,
     engine: 'native',
+    children: [],
     state: 'off',
     sinceMs: nowMs - 40 * 60_000,
     cpus: 1,

@@ -26,6 +26,7 @@ export class AppApi implements Api {
     this.handlers = {
       ...hostHandlers(app),
       ...machineHandlers(app),
+      ...lifeHandlers(app),
       ...partHandlers(app),
       ...libraryHandlers(app),
       ...fileHandlers(app),
@@ -136,8 +137,8 @@ function machineHandlers(app: App) {
     }),
     'machine.setConfig': ({ machine, text }: Params<'machine.setConfig'>) =>
       then(machine, (driver) => driver.setText(text)),
-    'machine.remove': async ({ machine, force }: Params<'machine.remove'>) => {
-      await app.machines.remove(find(machine), force);
+    'machine.remove': async ({ machine, force, children }: Params<'machine.remove'>) => {
+      await app.machines.remove(find(machine), force, children);
       await app.announceTrash();
       return null;
     },
@@ -152,21 +153,43 @@ function machineHandlers(app: App) {
       await app.announceTrash();
       return null;
     },
-    'machine.start': ({ machine }: Params<'machine.start'>) => then(machine, (d) => d.start()),
-    'machine.stop': ({ machine, timeoutMs }: Params<'machine.stop'>) =>
-      then(machine, (driver) => driver.stop(timeoutMs)),
-    'machine.kill': ({ machine }: Params<'machine.kill'>) => then(machine, (d) => d.kill()),
-    'machine.pause': ({ machine }: Params<'machine.pause'>) => then(machine, (d) => d.pause()),
-    'machine.resume': ({ machine }: Params<'machine.resume'>) => then(machine, (d) => d.resume()),
-    'machine.reset': ({ machine }: Params<'machine.reset'>) => then(machine, (d) => d.reset()),
-    'machine.reclaim': async ({ machine }: Params<'machine.reclaim'>) => ({
-      freedBytes: await find(machine).reclaim(),
-    }),
     'machine.log': ({ machine }: Params<'machine.log'>) => [...find(machine).log],
     'machine.exec': (wanted: Params<'machine.exec'>, caller: Caller) =>
       execInGuest(find(wanted.machine), wanted, caller),
     'machine.run': (wanted: Params<'machine.run'>, caller: Caller) =>
       runThrowaway(app, wanted, caller),
+  };
+}
+
+/** What makes a machine another state. */
+function lifeHandlers(app: App) {
+  const then = async (name: string, work: (driver: Driver) => Promise<unknown>) => {
+    const driver = app.machines.find(name);
+    await work(driver);
+    return app.viewMachine(driver);
+  };
+  return {
+    'machine.start': ({ machine }: Params<'machine.start'>) => then(machine, (d) => d.start()),
+    'machine.stop': ({ machine, timeoutMs, children }: Params<'machine.stop'>) =>
+      then(machine, async (driver) => {
+        await endInside(app, driver, children, timeoutMs);
+        await driver.stop(timeoutMs);
+      }),
+    'machine.kill': ({ machine, children }: Params<'machine.kill'>) =>
+      then(machine, async (driver) => {
+        await endInside(app, driver, children);
+        await driver.kill();
+      }),
+    'machine.pause': ({ machine }: Params<'machine.pause'>) => then(machine, (d) => d.pause()),
+    'machine.resume': ({ machine }: Params<'machine.resume'>) => then(machine, (d) => d.resume()),
+    'machine.reset': ({ machine, children }: Params<'machine.reset'>) =>
+      then(machine, async (driver) => {
+        await endInside(app, driver, children);
+        await driver.reset();
+      }),
+    'machine.reclaim': async ({ machine }: Params<'machine.reclaim'>) => ({
+      freedBytes: await app.machines.find(machine).reclaim(),
+    }),
   };
 }
 
@@ -303,6 +326,17 @@ function handed(
     throw new Refusal('denied', 'Only this one file was sent, not the one that it builds on.');
   }
   return { ...file, withBacking };
+}
+
+/** Before a machine ends: those inside of it too if that is meant, else it is refused. */
+async function endInside(
+  app: App,
+  driver: Driver,
+  children: boolean,
+  timeoutMs?: number,
+): Promise<void> {
+  if (children) await app.family.stopInside(driver, timeoutMs);
+  else app.family.refuseAlive(driver);
 }
 
 async function updateMachine(

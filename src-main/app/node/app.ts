@@ -20,7 +20,9 @@ import { Jobs } from '../jobs.ts';
 import { AppApi } from './api.ts';
 import { clock } from './clock.ts';
 import { runChecks } from './doctor.ts';
+import type { Driver } from './driver.ts';
 import { EngineKit } from './engine-kit.ts';
+import { Family } from './family.ts';
 import { Bundles } from './bundles.ts';
 import { ImageLibrary } from './image-library.ts';
 import { architectureOf, buildBootRamdisk } from './image-makers.ts';
@@ -59,6 +61,7 @@ export class App {
   readonly kit: EngineKit;
   readonly lans: LanHouse;
   readonly layout: LayoutStore;
+  readonly family: Family;
   readonly machines: Machines;
   readonly stats: StatsWatch;
   readonly uploads: Uploads;
@@ -101,6 +104,7 @@ export class App {
       isKnown: (id) => this.machines.byId(id) !== undefined,
       announce: (places) => this.api.emit('layout.changed', { places }),
     });
+    this.family = new Family(() => this.machines.all());
     this.machines = new Machines({
       images: this.images,
       lans: this.lans,
@@ -108,6 +112,7 @@ export class App {
       around: {
         store: this.store,
         lans: this.lans,
+        family: this.family,
         planner: new Planner({
           paths: this.paths,
           images: this.images,
@@ -119,7 +124,7 @@ export class App {
         announce: (driver) => this.api.emit('machine.changed', this.viewMachine(driver)),
       },
     });
-    this.stats = new StatsWatch((id) => this.machines.byId(id), this.lans);
+    this.stats = new StatsWatch((id) => this.machines.byId(id), this.lans, this.family);
     this.uploads = new Uploads(this.paths);
     const { jobs, store, machines, images, lans, paths } = this;
     this.bundles = new Bundles({ jobs, store, machines, images, lans, exports: paths.exports });
@@ -146,8 +151,8 @@ export class App {
   }
 
   viewMachine(driver: Parameters<typeof viewMachine>[0]): MachineView {
-    const { images, lans, confinement } = this;
-    return viewMachine(driver, { images, lans, confinement });
+    const { images, lans, family, confinement } = this;
+    return viewMachine(driver, { images, lans, family, confinement });
   }
 
   snapshot(): Events['snapshot'] {
@@ -194,16 +199,20 @@ export class App {
     if (this.quitting) return;
     this.quitting = true;
     if (machines === 'stop') {
-      const alive = this.machines.all().filter((driver) => driver.alive);
-      await Promise.all(
-        alive.map(async (driver) => {
-          if (driver.state === 'paused') await driver.resume().catch(() => undefined);
-          await driver.stop(15_000).catch(() => driver.kill());
-        }),
-      );
+      const onHost = this.machines.all().filter(({ spec }) => spec?.parent === undefined);
+      await Promise.all(onHost.map((driver) => this.stopWhole(driver)));
     }
     await this.close();
     this.options.onQuit();
+  }
+
+  /** A machine and what runs inside it, innermost first; killed where they do not stop. */
+  private async stopWhole(driver: Driver): Promise<void> {
+    for (const each of [...this.family.descendantsOf(driver), driver]) {
+      if (!each.alive) continue;
+      if (each.state === 'paused') await each.resume().catch(() => undefined);
+      await each.stop(15_000).catch(() => each.kill()).catch(() => undefined);
+    }
   }
 
   async close(): Promise<void> {

@@ -18,6 +18,7 @@ import { Changes } from './changes.ts';
 import { clock } from './clock.ts';
 import { ConsoleArchive } from './console-archive.ts';
 import { GuestLink } from './guest-link.ts';
+import type { Family } from './family.ts';
 import type { LanHouse } from './lan-house.ts';
 import type { MachineStore } from './machine-store.ts';
 import type { Planner } from './planner.ts';
@@ -29,6 +30,7 @@ export interface Surroundings {
   readonly store: MachineStore;
   readonly planner: Planner;
   readonly lans: LanHouse;
+  readonly family: Family;
   engine(name: MachineSpec['engine']): Engine;
   announce(driver: Driver): void;
 }
@@ -103,13 +105,17 @@ export class Driver {
   /** Takes up a machine that an earlier server left running. */
   adopt(): Promise<void> {
     return this.queue(async () => {
-      if (!this.spec) return;
-      const engine = this.around.engine(this.spec.engine);
-      const runDirectory = this.around.planner.runDirectory(this.spec.id);
-      const running = await engine.adopt({ runDirectory, spec: this.spec });
+      const { spec, directory } = this;
+      if (!spec) return;
+      // Nothing runs inside a machine that does not.
+      const inside = await this.around.family.wayInto(spec).catch(() => undefined);
+      if (spec.parent !== undefined && !inside) return;
+      const runDirectory = this.around.planner.runDirectory(spec.id);
+      const engine = this.around.engine(spec.engine);
+      const running = await engine.adopt({ runDirectory, directory, spec, inside });
       if (!running) return;
       this.note('Found running');
-      this.startedSpec = this.spec;
+      this.startedSpec = spec;
       this.take(running);
       this.apply({ type: 'adopted' });
       if (running.wasPaused) this.apply({ type: 'paused' });
@@ -124,7 +130,9 @@ export class Driver {
       await this.reload();
       const spec = this.goodSpec();
       const startedAtMs = clock.elapsedMs();
-      const { plan, kernel } = await this.around.planner.plan(this.name, this.directory, spec);
+      const { family, planner } = this.around;
+      const inside = await family.wayInto(spec);
+      const { plan, kernel } = await planner.plan(this.name, this.directory, spec, inside);
       this.kernel = kernel;
       this.startedAtMs = startedAtMs;
       this.bootMs = undefined;
@@ -233,8 +241,7 @@ export class Driver {
       this.mustBe(['running'], 'asked for memory');
       const machine = this.mustRun();
       const memory = await this.guest?.memory();
-      if (!memory)
-        throw new Refusal('unavailable', `“${this.name}” has no agent to say what is free.`);
+      if (!memory) throw this.noAgent('say what is free');
       const before = machine.sample()?.memoryHostBytes ?? 0;
       const heldForNothing = before - (memory.totalBytes - memory.freeBytes);
       if (heldForNothing < worthBytes) return 0;
@@ -286,7 +293,7 @@ export class Driver {
       }
       if (this.running) await this.plug(this.running, nic);
       await this.edit({ nics: [...spec.nics, nic] });
-      if (this.running) await this.joinLan(network, nic);
+      if (this.running) await this.around.lans.attach(this, nic);
       this.note(`Connected to ${network}`);
     });
   }
@@ -406,21 +413,10 @@ export class Driver {
 
   private async joinLans(): Promise<void> {
     for (const nic of this.spec?.nics ?? []) {
-      await this.joinLan(nic.network, nic).catch((thrown: unknown) => {
+      await this.around.lans.attach(this, nic).catch((thrown: unknown) => {
         this.note(asRefusal(thrown).message);
       });
     }
-  }
-
-  private async joinLan(network: string, nic: NicSpec): Promise<void> {
-    const fd = this.running?.networkEnd(nic.slot);
-    if (fd === undefined) {
-      throw new Refusal(
-        'denied',
-        `The host does not allow taking up ${this.name}’s network again; restart the machine.`,
-      );
-    }
-    await this.around.lans.attach(network, this, nic, fd);
   }
 
   private refreshKernel(): void {
@@ -442,8 +438,12 @@ export class Driver {
 
   private readonly inGuest: InGuest = (script) => {
     if (this.guest) return this.guest.script(script);
-    return Promise.reject(new Refusal('unavailable', `“${this.name}” has no agent to be told.`));
+    return Promise.reject(this.noAgent('be told'));
   };
+
+  private noAgent(use: string): Refusal {
+    return new Refusal('unavailable', `“${this.name}” has no agent to ${use}.`);
+  }
 
   private goodSpec(): MachineSpec {
     if (this.fault) throw new Refusal('bad-input', this.fault);

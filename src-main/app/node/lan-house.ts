@@ -117,8 +117,16 @@ export class LanHouse {
   }
 
   /** Puts the far end of a machine's network slot into the switch. */
-  async attach(network: string, machine: Driver, nic: NicSpec, fd: number): Promise<void> {
-    const note = this.find(network);
+  /** Joins the far end of a running machine's card to the LAN that the card names. */
+  async attach(machine: Driver, nic: NicSpec): Promise<void> {
+    const fd = machine.running?.networkEnd(nic.slot);
+    if (fd === undefined) {
+      throw new Refusal(
+        'denied',
+        `The host does not allow taking up ${machine.name}’s network again; restart the machine.`,
+      );
+    }
+    const note = this.find(nic.network);
     const lans = (this.lans ??= new Lans({
       onLeases: (id) => this.takeLeases(id),
       onFault: () => this.notes.forEach(({ id }) => this.announce(id)),

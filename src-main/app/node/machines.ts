@@ -50,7 +50,8 @@ export class Machines {
 
   async open(): Promise<void> {
     for (const name of await this.store.open()) await this.add(name);
-    for (const driver of this.all()) {
+    // One that is inside another is reached through it, so that one comes first.
+    for (const driver of this.around.family.outermostFirst()) {
       await driver.adopt().catch((thrown: unknown) => driver.note(String(thrown)));
     }
     // Throw-away machines belonged to a command whose server is gone.
@@ -100,6 +101,7 @@ export class Machines {
     }
     const { image, engine } = this.chosen(wanted);
     refuseMismatch(image, this.images.note(image).report, engine);
+    this.refuseInside(wanted, engine);
     const missing = wanted.networks.find((network) => !this.lans.has(network));
     if (missing !== undefined) {
       throw new Refusal('not-found', `There is no network “${missing}”.`);
@@ -110,14 +112,31 @@ export class Machines {
   }
 
   /** Tiny Linux is there for each engine; any other image has one that it runs on. */
-  private chosen(wanted: Pick<Params<'machine.create'>, 'image' | 'engine'>): {
+  private chosen(wanted: Pick<Params<'machine.create'>, 'image' | 'engine' | 'inside'>): {
     image: string;
     engine: EngineName;
   } {
-    const { engine } = wanted;
+    const engine = wanted.engine ?? this.parent(wanted)?.spec?.engine;
     if (wanted.image === 'tiny' && engine !== undefined) return { image: tinyFor(engine), engine };
     const { report } = this.images.note(wanted.image);
     return { image: wanted.image, engine: engine ?? engineFor(report) };
+  }
+
+  /** What a machine inside another is refused for; one runs on the engine of those around it. */
+  private refuseInside(wanted: Params<'machine.create'>, engine: EngineName): void {
+    const parent = this.parent(wanted);
+    if (!parent) return;
+    this.around.family.refuseParent(parent);
+    const around = parent.spec?.engine ?? 'native';
+    if (around === engine) return;
+    throw new Refusal(
+      'unsupported',
+      `“${parent.name}” runs on the ${around} engine, so what is inside it does too.`,
+    );
+  }
+
+  private parent(wanted: Pick<Params<'machine.create'>, 'inside'>): Driver | undefined {
+    return wanted.inside === undefined ? undefined : this.find(wanted.inside);
   }
 
   async create(wanted: Params<'machine.create'>): Promise<Driver> {
@@ -126,9 +145,11 @@ export class Machines {
     const name = wanted.name ?? this.freeName(image);
     const { report } = this.images.note(image);
     const id = randomBytes(4).toString('hex');
+    const parent = this.parent(wanted);
     const spec: SpecInput = {
       id,
       engine,
+      ...(parent?.spec ? { parent: parent.spec.id } : {}),
       cpus: wanted.cpus,
       memory: formatSize(wanted.memoryMib * 2 ** 20),
       image,
@@ -146,7 +167,9 @@ export class Machines {
     await this.store.create(name, spec, async (directory) => {
       await makeOverlay(join(directory, 'root.cow'), this.images.rawPath(image));
     });
-    return this.add(name);
+    const driver = await this.add(name);
+    if (parent) this.around.announce(parent);
+    return driver;
   }
 
   /** From a machine.yaml that is there already, such as a bundle's; `fill` makes its disks. */
@@ -160,7 +183,11 @@ export class Machines {
     return this.add(name);
   }
 
-  async remove(driver: Driver, force: boolean): Promise<void> {
+  /** With `children`, what is inside goes first. */
+  async remove(driver: Driver, force: boolean, children: boolean): Promise<void> {
+    const { family } = this.around;
+    if (!children) family.refuseAny(driver);
+    for (const inner of family.childrenOf(driver)) await this.remove(inner, force, true);
     if (driver.alive) {
       if (!force) {
         throw new Refusal(
@@ -173,6 +200,8 @@ export class Machines {
     await driver.leave();
     await this.store.moveToTrash(driver.name);
     this.drop(driver);
+    const parent = family.parentOf(driver.spec);
+    if (parent) this.around.announce(parent);
   }
 
   /** Deletes a throw-away machine for good. */

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import type { EngineName } from '../../contract/machine.ts';
-import type { LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
+import type { Inside, LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
 import { formatSize, type MachineSpec } from '../../machine/spec.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { KernelShelf } from './kernel-shelf.ts';
@@ -53,8 +53,11 @@ export class Planner {
     name: string,
     directory: string,
     spec: MachineSpec,
+    inside?: Inside,
   ): Promise<{ plan: LaunchPlan; kernel: KernelChoice }> {
-    this.refuseMemory(name, spec);
+    // One that runs inside another takes its memory from that one's.
+    if (inside) this.refuseHost(inside);
+    else this.refuseMemory(name, spec);
     const chosen = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
     const { kernel, cpus, seccomp, choice } = chosen;
     if (!existsSync(kernel.path)) {
@@ -78,6 +81,7 @@ export class Planner {
       directory,
       runDirectory: this.runDirectory(spec.id),
       confined: spec.confinement === 'on' && this.confinement.works,
+      ...(inside ? { inside } : {}),
     };
     return { plan, kernel: { id: kernel.id, choice } };
   }
@@ -94,6 +98,17 @@ export class Planner {
     }
     if (disk.image === undefined) return { id: disk.id, index, path };
     return { id: disk.id, index, path, backing: this.images.rawPath(disk.image) };
+  }
+
+  /** The kernel around it must know how to host one. */
+  private refuseHost(inside: Inside): void {
+    const around = this.kernels.list().find(({ id }) => id === inside.kernel);
+    if (around?.features['nesting']) return;
+    throw new Refusal(
+      'unsupported',
+      `“${inside.name}” runs on the kernel “${inside.kernel}”, which cannot host another; ` +
+        'restart it with one that Nymph has built.',
+    );
   }
 
   private refuseMemory(name: string, spec: MachineSpec): void {

@@ -6,6 +6,7 @@ import type { StatsSample } from '../../contract/machine.ts';
 import type { Connection } from '../../rpc/server.ts';
 import { clock } from './clock.ts';
 import type { Driver } from './driver.ts';
+import type { Family } from './family.ts';
 import type { LanHouse } from './lan-house.ts';
 
 const periodMs = 1000;
@@ -20,6 +21,7 @@ type Counters = {
   tx: number;
   read: number;
   write: number;
+  insideSeconds: number;
 };
 
 export class StatsWatch {
@@ -29,10 +31,12 @@ export class StatsWatch {
   private timer?: NodeJS.Timeout;
   private readonly machine: (id: string) => Driver | undefined;
   private readonly lans: LanHouse;
+  private readonly family: Family;
 
-  constructor(machine: (id: string) => Driver | undefined, lans: LanHouse) {
+  constructor(machine: (id: string) => Driver | undefined, lans: LanHouse, family: Family) {
     this.machine = machine;
     this.lans = lans;
+    this.family = family;
   }
 
   /** Replaces what this client watches; answers with what is kept of it. */
@@ -93,6 +97,7 @@ export class StatsWatch {
     }
     driver.guest?.watchStats();
     const guest = driver.guest?.stats;
+    const inside = this.family.childrenOf(driver).flatMap((child) => child.running?.sample() ?? []);
     const { rxBytes: rx, txBytes: tx } = this.lans.traffic(driver);
     const now: Counters = {
       atMs: clock.elapsedMs(),
@@ -101,11 +106,12 @@ export class StatsWatch {
       tx,
       read: guest?.diskReadBytes ?? 0,
       write: guest?.diskWriteBytes ?? 0,
+      insideSeconds: inside.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     };
     const before = this.counters.get(id) ?? now;
     this.counters.set(id, now);
     const seconds = Math.max(0.001, (now.atMs - before.atMs) / 1000);
-    const rate = (key: 'rx' | 'tx' | 'read' | 'write' | 'cpuSeconds') =>
+    const rate = (key: Exclude<keyof Counters, 'atMs'>) =>
       before === now ? 0 : Math.max(0, (now[key] - before[key]) / seconds);
     const sample: StatsSample = {
       atMs: clock.nowMs(),
@@ -113,6 +119,12 @@ export class StatsWatch {
       memoryGivenBytes: driver.spec.memory,
       memoryHostBytes: process.memoryHostBytes,
       ...(guest ? { memoryGuestBytes: guest.memoryUsedBytes } : {}),
+      ...(inside.length > 0
+        ? {
+            insideCpu: rate('insideSeconds'),
+            insideMemoryBytes: inside.reduce((sum, each) => sum + each.memoryHostBytes, 0),
+          }
+        : {}),
       diskReadBytesPerSecond: rate('read'),
       diskWriteBytesPerSecond: rate('write'),
       networkRxBytesPerSecond: rate('rx'),

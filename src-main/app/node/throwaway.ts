@@ -20,6 +20,7 @@ export async function runThrowaway(
     name: `run-${randomBytes(3).toString('hex')}`,
     image: wanted.image,
     engine: wanted.engine,
+    inside: wanted.inside,
     memoryMib: wanted.memoryMib,
     cpus: wanted.cpus,
     networks: wanted.network === undefined ? [] : [wanted.network],

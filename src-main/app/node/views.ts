@@ -5,8 +5,10 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskView, MachineView, NicView } from '../../contract/machine.ts';
+import type { MachineSpec } from '../../machine/spec.ts';
 import { deviceName } from '../device-name.ts';
 import type { Driver } from './driver.ts';
+import type { Family } from './family.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { LanHouse } from './lan-house.ts';
 import type { Confinement } from './planner.ts';
@@ -14,6 +16,7 @@ import type { Confinement } from './planner.ts';
 export interface ViewSources {
   readonly images: ImageLibrary;
   readonly lans: LanHouse;
+  readonly family: Family;
   readonly confinement: Confinement;
 }
 
@@ -25,6 +28,8 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     id: spec?.id ?? driver.name,
     name: driver.name,
     engine: spec?.engine ?? 'native',
+    parent: sources.family.parentOf(spec)?.name,
+    children: sources.family.childrenOf(driver).map(({ name }) => name),
     state: driver.state,
     sinceMs: driver.sinceMs,
     reason: driver.reason,
@@ -43,8 +48,8 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     nics: spec ? viewNics(driver, sources) : [],
     tags: spec?.tags ?? [],
     notes: spec?.notes ?? '',
-    confinement: wanted === 'off' ? 'off' : works ? 'on' : 'unavailable',
-    confinementNote: confinementNote(wanted, works, reason),
+    confinement: confinementOf(spec, works),
+    confinementNote: spec?.parent ? insideNote : confinementNote(wanted, works, reason),
     pid: driver.running?.pid,
     startedMs: driver.running?.startedMs,
     bootMs: driver.bootMs,
@@ -53,6 +58,16 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     directory: driver.directory,
   };
 }
+
+/** A machine inside another has namespaces of that one's guest around it in any case. */
+function confinementOf(spec: MachineSpec | undefined, works: boolean): MachineView['confinement'] {
+  if (spec?.parent !== undefined) return 'on';
+  if (spec?.confinement === 'off') return 'off';
+  return works ? 'on' : 'unavailable';
+}
+
+const insideNote =
+  'It sees its kernel, its own folder and its sockets, and nothing of the guest around it.';
 
 function confinementNote(wanted: 'on' | 'off', works: boolean, reason?: string): string {
   if (wanted === 'off')

@@ -68,7 +68,7 @@ suite('a call', () => {
     });
     assert.equal(await client.call('machine.remove', { machine: 'web' }), null);
     assert.deepEqual(api.calls, [
-      { method: 'machine.remove', params: { machine: 'web', force: false } },
+      { method: 'machine.remove', params: { machine: 'web', force: false, children: false } },
     ]);
     assert.deepEqual(await client.call('host.info', {}), { cpus: 2 });
   });

@@ -35,7 +35,7 @@ export class UmlEngine implements Engine {
   }
 
   async adopt(
-    plan: Pick<LaunchPlan, 'runDirectory' | 'spec' | 'inside'>,
+    plan: Pick<LaunchPlan, 'directory' | 'runDirectory' | 'spec' | 'inside'>,
   ): Promise<RunningMachine | undefined> {
     if (plan.inside) return adoptInside(plan);
     const { runDirectory } = plan;

@@ -31,7 +31,7 @@ import { MconsoleClient, SocketRoad } from './mconsole-client.ts';
 import { findMemoryFd, memoryHostBytes } from './memory-file.ts';
 
 type Parts = {
-  plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
+  plan: Pick<LaunchPlan, 'directory' | 'runDirectory' | 'spec'>;
   layout: DescriptorLayout;
   pid: number;
   startedMs: number;
@@ -48,6 +48,8 @@ export class UmlMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  /** Its own folder, which its guest sees by hostfs under the same name. */
+  readonly insideRoot: { readonly directory: string; readonly seenAs: string };
   readonly guestNames: GuestNames = {
     console: (index) => `/dev/tty${index}`,
     card: (slot) => `vec${slot}`,
@@ -66,6 +68,8 @@ export class UmlMachine implements RunningMachine {
     this.startedMs = parts.startedMs;
     this.ours = parts.child !== undefined;
     this.wasPaused = !this.ours && existsSync(join(parts.plan.runDirectory, 'paused'));
+    const { directory } = parts.plan;
+    this.insideRoot = { directory, seenAs: directory };
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };

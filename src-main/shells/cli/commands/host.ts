@@ -138,6 +138,8 @@ function describe(machine: MachineView): void {
     ['Name', machine.name],
     ['State', machine.reason ? `${machine.state}: ${machine.reason}` : machine.state],
     ['Fault', machine.fault],
+    ['Inside', machine.parent],
+    ['Holds', machine.children.join(', ')],
     ['Engine', machine.engine],
     ['Kernel', `${machine.kernel || 'none'} (${machine.kernelChoice})`],
     ['CPUs', String(machine.cpus)],

@@ -3,7 +3,7 @@ import { Refusal } from '../../../base/refusal.ts';
 import type { ByteStream } from '../../../rpc/client.ts';
 import type { Commands } from '../main.ts';
 import { json, say } from '../print.ts';
-import { machineOptions, prepareEngine, readMachineOptions } from './life.ts';
+import { insideOf, machineOptions, prepareEngine, readMachineOptions } from './life.ts';
 
 /** Ctrl-], as in virsh and telnet. */
 const detachByte = 0x1d;
@@ -46,9 +46,10 @@ export const insideCommands: Commands = {
     },
   },
   run: {
-    usage: 'run [--image I] [--engine E] [--memory S] [--cpus N] [--network L] -- CMD...',
+    usage:
+      'run [--image I] [--engine E] [--memory S] [--cpus N] [--network L] [--in M] -- CMD...',
     about: 'Run a command in a throw-away machine; its output, its exit code',
-    options: { ...machineOptions, network: { type: 'string' } },
+    options: { ...machineOptions, network: { type: 'string' }, in: { type: 'string' } },
     words: [0, 0],
     rest: true,
     run: async (client, { rest, values }) => {
@@ -59,6 +60,7 @@ export const insideCommands: Commands = {
       const wanted = {
         ...options,
         ...(network === undefined ? {} : { network: String(network) }),
+        ...insideOf(values),
         argv: rest,
       };
       return follow(client.open('machine.run', wanted, writeChannels));

@@ -19,16 +19,19 @@ export const machineOptions = {
   cpus: { type: 'string' },
 } as const;
 
+const insideOption = { inside: { type: 'boolean' } } as const;
+
 export const lifeCommands: Commands = {
   create: {
     usage:
       'create M [--image I] [--engine native|portable] [--memory 256M] [--cpus N] ' +
-      '[--disk FILE]... [--network L]...',
+      '[--disk FILE]... [--network L]... [--in PARENT]',
     about: 'Make a machine; its image is Tiny Linux unless named',
     options: {
       ...machineOptions,
       disk: { type: 'string', multiple: true },
       network: { type: 'string', multiple: true },
+      in: { type: 'string' },
     },
     words: [1, 1],
     run: async (client, { positionals, values }) => {
@@ -38,6 +41,7 @@ export const lifeCommands: Commands = {
         ...readMachineOptions(values),
         diskPaths: ((values['disk'] as string[] | undefined) ?? []).map((path) => resolve(path)),
         networks: (values['network'] as string[] | undefined) ?? [],
+        ...insideOf(values),
       });
       if (values['json']) json(machine);
       else
@@ -64,22 +68,26 @@ export const lifeCommands: Commands = {
     },
   },
   stop: {
-    usage: 'stop M [--timeout SECONDS]',
-    about: 'Ask a machine to shut down, and wait',
-    options: { timeout: { type: 'string' } },
+    usage: 'stop M [--timeout SECONDS] [--inside]',
+    about: 'Ask a machine to shut down, and wait; --inside also those that run inside it',
+    options: { timeout: { type: 'string' }, ...insideOption },
     words: [1, 1],
     run: async (client, { positionals, values }) => {
       const seconds = Number(values['timeout'] ?? 30);
       if (!(seconds > 0)) throw new Refusal('usage', 'A timeout is a number of seconds.');
-      const wanted = { machine: positionals[0]!, timeoutMs: Math.round(seconds * 1000) };
+      const wanted = {
+        machine: positionals[0]!,
+        timeoutMs: Math.round(seconds * 1000),
+        children: values['inside'] === true,
+      };
       const machine = await client.call('machine.stop', wanted);
       if (values['json']) json(machine);
     },
   },
-  kill: simple('kill', 'machine.kill', 'End a machine at once, as by pulling the plug'),
+  kill: whole('kill', 'machine.kill', 'End a machine at once, as by pulling the plug'),
   pause: simple('pause', 'machine.pause', 'Freeze a machine'),
   resume: simple('resume', 'machine.resume', 'Thaw a machine'),
-  reset: simple('reset', 'machine.reset', 'Pull the plug and start again'),
+  reset: whole('reset', 'machine.reset', 'Pull the plug and start again'),
   export: {
     usage: 'export M FILE',
     about: 'Write a machine that is off into one file, for nymph import',
@@ -96,14 +104,15 @@ export const lifeCommands: Commands = {
   },
   recover: simple('recover', 'machine.recover', 'Bring a machine back from the trash'),
   rm: {
-    usage: 'rm [-f] M',
-    about: 'Move a machine to the trash; -f also when it runs',
-    options: { force: { type: 'boolean', short: 'f' } },
+    usage: 'rm [-f] [--inside] M',
+    about: 'Move a machine to the trash; -f also when it runs, --inside with those inside it',
+    options: { force: { type: 'boolean', short: 'f' }, ...insideOption },
     words: [1, 1],
     run: async (client, { positionals, values }) => {
       await client.call('machine.remove', {
         machine: positionals[0]!,
         force: values['force'] === true,
+        children: values['inside'] === true,
       });
     },
   },
@@ -139,10 +148,12 @@ function readMib(text: string): number {
   return Math.floor(size / 2 ** 20);
 }
 
-type OfMachine = Extract<
-  CallName,
-  'machine.kill' | 'machine.pause' | 'machine.resume' | 'machine.reset' | 'machine.recover'
->;
+/** `--in PARENT`: the machine that the new one is to run inside of. */
+export function insideOf(values: Words['values']) {
+  return values['in'] === undefined ? {} : { inside: String(values['in']) };
+}
+
+type OfMachine = Extract<CallName, 'machine.pause' | 'machine.resume' | 'machine.recover'>;
 
 function simple(verb: string, method: OfMachine, about: string): Command {
   return {
@@ -151,6 +162,21 @@ function simple(verb: string, method: OfMachine, about: string): Command {
     words: [1, 1],
     run: async (client, { positionals, values }) => {
       const machine = await client.call(method, { machine: positionals[0]! } as Input<OfMachine>);
+      if (values['json']) json(machine);
+    },
+  };
+}
+
+/** Of a verb that ends a machine, and with it what runs inside. */
+function whole(verb: string, method: 'machine.kill' | 'machine.reset', about: string): Command {
+  return {
+    usage: `${verb} M [--inside]`,
+    about: `${about}; --inside also those that run inside it`,
+    options: insideOption,
+    words: [1, 1],
+    run: async (client, { positionals, values }) => {
+      const children = values['inside'] === true;
+      const machine = await client.call(method, { machine: positionals[0]!, children });
       if (values['json']) json(machine);
     },
   };

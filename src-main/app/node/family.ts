@@ -1,0 +1,134 @@
+/**
+ * Which machine is inside which: a machine whose spec names a `parent` runs as a process of that
+ * one's guest. This is the only place that knows; it is made anew from the drivers at each call.
+ *
+ * Must hold: no machine is its own ancestor, so every walk up or down ends.
+ */
+import { Refusal } from '../../base/refusal.ts';
+import type { Inside } from '../../machine/engine.ts';
+import type { MachineSpec } from '../../machine/spec.ts';
+import type { Driver } from './driver.ts';
+
+/** A guest that is up says hello at once; one whose server is new is asked first. */
+const greetingTimeoutMs = 5000;
+export const depthMax = 8;
+
+export class Family {
+  private readonly all: () => Driver[];
+
+  constructor(all: () => Driver[]) {
+    this.all = all;
+  }
+
+  parentOf(spec: Pick<MachineSpec, 'parent'> | undefined): Driver | undefined {
+    const id = spec?.parent;
+    return id === undefined ? undefined : this.all().find((driver) => driver.spec?.id === id);
+  }
+
+  childrenOf(driver: Driver): Driver[] {
+    const id = driver.spec?.id;
+    if (id === undefined) return [];
+    return this.all().filter((other) => other !== driver && other.spec?.parent === id);
+  }
+
+  /** Children and theirs, each before its own parent, so that they can be stopped in this order. */
+  descendantsOf(driver: Driver, depth = 0): Driver[] {
+    if (depth > depthMax) return [];
+    return this.childrenOf(driver).flatMap((child) => [
+      ...this.descendantsOf(child, depth + 1),
+      child,
+    ]);
+  }
+
+  /** How many machines are around it: 0 for one on the host. */
+  depthOf(driver: Driver): number {
+    let depth = 0;
+    for (let at = this.parentOf(driver.spec); at && depth <= depthMax; depth++) {
+      at = this.parentOf(at.spec);
+    }
+    return depth;
+  }
+
+  /** Parents before their children. */
+  outermostFirst(): Driver[] {
+    return this.all().sort((a, b) => this.depthOf(a) - this.depthOf(b));
+  }
+
+  /** @throws Refusal why a machine cannot be made inside of `parent`. */
+  refuseParent(parent: Driver): void {
+    if (this.depthOf(parent) >= depthMax - 1) {
+      throw new Refusal('unsupported', `Machines are nested at most ${depthMax} deep.`);
+    }
+  }
+
+  /**
+   * The way into the machine around it; undefined for a machine on the host.
+   * @throws Refusal `wrong-state` unless that one runs and answers, `not-found` when it is gone.
+   */
+  async wayInto(spec: MachineSpec): Promise<Inside | undefined> {
+    if (spec.parent === undefined) return undefined;
+    const parent = this.parentOf(spec);
+    if (!parent) {
+      throw new Refusal('not-found', 'The machine around it is gone; recover that one first.');
+    }
+    const { running, guest } = parent;
+    if (parent.state !== 'running' || !running || !guest) {
+      throw new Refusal(
+        'wrong-state',
+        `It runs inside “${parent.name}”, which is ${parent.state}; start that one first.`,
+      );
+    }
+    const root = running.insideRoot;
+    if (!root) {
+      throw new Refusal('unsupported', `“${parent.name}” cannot have machines inside it.`);
+    }
+    await guest.greeted(greetingTimeoutMs);
+    return {
+      name: parent.name,
+      pid: running.pid,
+      kernel: parent.kernel.id,
+      memory: parent.spec!.memory,
+      directory: root.directory,
+      directorySeenAs: root.seenAs,
+      run: (argv, onOutput) => guest.run(argv, onOutput),
+    };
+  }
+
+  /** Ends what runs inside, innermost first: orderly with a time limit, at once without one. */
+  async stopInside(driver: Driver, timeoutMs?: number): Promise<void> {
+    for (const inner of this.descendantsOf(driver).filter(({ alive }) => alive)) {
+      if (timeoutMs === undefined || inner.state === 'paused') await inner.kill();
+      else await inner.stop(timeoutMs);
+    }
+  }
+
+  /** @throws Refusal `wrong-state` that names what runs inside. */
+  refuseAlive(driver: Driver): void {
+    const alive = this.descendantsOf(driver).filter((inner) => inner.alive);
+    if (alive.length === 0) return;
+    throw new Refusal(
+      'wrong-state',
+      alive.length === 1
+        ? `${sayNames(alive)} runs inside “${driver.name}”; stop it first, or both together.`
+        : `${sayNames(alive)} run inside “${driver.name}”; stop them first, or all together.`,
+    );
+  }
+
+  /** @throws Refusal `in-use` that names what lies inside, running or not. */
+  refuseAny(driver: Driver): void {
+    const inside = this.descendantsOf(driver);
+    if (inside.length === 0) return;
+    throw new Refusal(
+      'in-use',
+      inside.length === 1
+        ? `${sayNames(inside)} is inside “${driver.name}”; remove it first, or both together.`
+        : `${sayNames(inside)} are inside “${driver.name}”; remove them first, or all together.`,
+    );
+  }
+}
+
+function sayNames(drivers: readonly Driver[]): string {
+  const names = drivers.slice(0, 3).map(({ name }) => `“${name}”`);
+  const more = drivers.length - names.length;
+  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(' and ');
+}
