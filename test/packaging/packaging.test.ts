@@ -5,10 +5,13 @@
  */
 import { suite, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { parse } from 'yaml';
+import { carriedPackages, copyCarried } from '../../src-main/shells/setup/stage.ts';
 import { filesUnder } from '../../src-main/shells/setup/sources.ts';
 import { readHouse, root } from '../tidy/house.ts';
 
@@ -80,6 +83,14 @@ const FileMatcher = inBuilder('fileMatcher.js').FileMatcher as new (
 const packs = new FileMatcher(root, '/app', (pattern) => pattern, config.files).createFilter();
 const isPacked = (path: string) => packs(join(root, path), { isDirectory: () => false });
 
+// Packages have a matcher of their own, which knows the exclusions only.
+type OfPackages = (from: string, to: string, expand: (pattern: string) => string, target: object,
+  packager: object) => Matcher;
+const packager = { config, debugLogger: { isEnabled: false } };
+const matcherOfPackages = inBuilder('fileMatcher.js').getNodeModuleFileMatcher as OfPackages;
+const packsOfPackages = matcherOfPackages(root, '/app', (pattern) => pattern, {}, packager)
+  .createFilter();
+
 suite('the packed files', () => {
   const house = readHouse().map(({ path }) => path);
 
@@ -119,6 +130,32 @@ suite('the packed files', () => {
       }
     }
     assert.deepEqual([...used].filter((name) => !(name in manifest.dependencies)), []);
+  });
+
+  test('hold all that each of those dependencies needs to be loaded', (t) => {
+    const places = {
+      'the archive': (folder: string) => {
+        for (const file of filesUnder(Object.keys(carriedPackages()).map((at) => join(root, at)))) {
+          const isPacked = packsOfPackages(file, { isDirectory: () => false });
+          if (isPacked) cpSync(file, join(folder, relative(root, file)));
+        }
+      },
+      'beside the archive': (folder: string) => {
+        copyCarried(Object.keys(carriedPackages()), folder);
+      },
+    };
+    for (const [place, fill] of Object.entries(places)) {
+      const folder = mkdtempSync(join(tmpdir(), 'nymph-packed-'));
+      t.after(() => rmSync(folder, { recursive: true, force: true }));
+      fill(folder);
+      const load = `for (const name of process.argv.slice(1)) require(name)`;
+      const names = Object.keys(manifest.dependencies);
+      const { status, stderr } = spawnSync(process.execPath, ['-e', load, '--', ...names], {
+        cwd: folder,
+        encoding: 'utf8',
+      });
+      assert.equal(status, 0, `${place}: ${stderr}`);
+    }
   });
 
   test('stay small: what is packed of the sources’ own files is under 32 MB', () => {

@@ -58,10 +58,13 @@ export async function stageResources(folder: string, report: Report): Promise<vo
 }
 
 function stageProgram(folder: string): void {
-  for (const path of ['dist/main', 'dist/renderer', 'resources', 'package.json', 'LICENSE']) {
-    cpSync(join(root, path), join(folder, path), { recursive: true, filter: isCarried });
-  }
-  for (const path of Object.keys(carriedPackages())) {
+  copyCarried(['dist/main', 'dist/renderer', 'resources', 'package.json', 'LICENSE'], folder);
+  copyCarried(Object.keys(carriedPackages()), folder);
+}
+
+/** Copies files and folders of this checkout without what only a developer reads. */
+export function copyCarried(paths: readonly string[], folder: string): void {
+  for (const path of paths) {
     cpSync(join(root, path), join(folder, path), { recursive: true, filter: isCarried });
   }
 }
@@ -81,8 +84,9 @@ function isCarried(path: string): boolean {
   const at = relative(root, path);
   if (/\.(md|map|ts|mts|cts|stamp)$/.test(at) || at.startsWith('resources/packaging')) return false;
   if (at.startsWith('resources/screenshots')) return false;
-  // The sources of zod and of koffi's native half; koffi's own scripts lie in its src, too.
-  if (/node_modules\/(zod\/src|koffi\/(vendor|src\/koffi\/src|lib))$/.test(at)) return false;
+  // The sources of zod and of koffi's native half, among which scripts of koffi's lie.
+  if (/node_modules\/(zod\/src|koffi\/(vendor|lib))$/.test(at)) return false;
+  if (/node_modules\/koffi\/src\/.*\.(cc|hh|inc|def|S|asm|txt)$/.test(at)) return false;
   return !/node_modules\/(@[^/]+\/)?[^/]+\/(test|tests|doc|docs|example|examples)$/.test(at);
 }
 
