@@ -85,7 +85,8 @@ export class Jobs {
         if (before !== 'running' || job.state === 'running') return;
         // Whoever asked for a look is told what was seen.
         if (job.kind === 'image-look') return;
-        if (job.state === 'done') toasts.show('good', `${job.title}: done.`);
+        const where = job.kind === 'machine-export' ? `it is ${job.outcome}` : 'done';
+        if (job.state === 'done') toasts.show('good', `${job.title}: ${where}.`);
         if (job.state === 'failed') toasts.show('refusal', job.error ?? `${job.title} failed.`);
       });
     });

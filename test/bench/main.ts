@@ -10,6 +10,7 @@ import { loadavg, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { killBare } from './bare.ts';
 import { diskRead, diskWrite } from './disk.ts';
+import { echo } from './echo.ts';
 import { idle, memory } from './fifty.ts';
 import { lan } from './lan-row.ts';
 import { launch } from './launch.ts';
@@ -19,7 +20,7 @@ import { killQemu, qemu } from './qemu.ts';
 import { closeAll } from './world.ts';
 
 const rows: readonly Row[] = [
-  launch, launchMany, memory, idle, lan, diskRead, diskWrite, qemu,
+  launch, launchMany, memory, idle, echo, lan, diskRead, diskWrite, qemu,
 ];
 
 type Outcome = { row: Row } & (

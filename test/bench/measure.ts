@@ -9,7 +9,7 @@ export interface Row {
   name: string;
   /** Which side of the goal is good. */
   goal: { atMost: number } | { atLeast: number };
-  unit: '' | ' MB' | ' %';
+  unit: '' | ' MB' | ' %' | ' ms';
   /** One line: what was divided by what. */
   how: string;
   /** What keeps it from running here (a missing peer), or undefined. */

@@ -317,6 +317,15 @@ describe('the window', () => {
     await window.row('tiny').waitFor();
   });
 
+  test('a machine that is off can be exported, and the file is named', async () => {
+    await window.row('web-1').click({ button: 'right' });
+    await page.getByRole('menuitem', { name: 'Move to Trash' }).waitFor();
+    assert.equal(await page.getByRole('menuitem', { name: 'Export to a file' }).count(), 0);
+    await page.keyboard.press('Escape');
+    await window.menu('tiny', 'Export to a file');
+    await window.toast(/Export tiny: it is .*\.nymph/).waitFor();
+  });
+
   test('a running machine is thrown away only after asking', async () => {
     await window.menu('web-1', 'Move to Trash');
     await window.dialog(/Move the running machine/).getByRole('button', { name: 'Cancel' }).click();

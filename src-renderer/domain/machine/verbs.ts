@@ -8,8 +8,9 @@ import SquareTerminal from '@lucide/svelte/icons/square-terminal';
 import Trash from '@lucide/svelte/icons/trash-2';
 import Unplug from '@lucide/svelte/icons/zap-off';
 import MemoryStick from '@lucide/svelte/icons/memory-stick';
+import FileDown from '@lucide/svelte/icons/file-down';
 import Copy from '@lucide/svelte/icons/copy';
-import { legal } from '../../state/machines.svelte.ts';
+import { isAlive, legal } from '../../state/machines.svelte.ts';
 import type { Nymph } from '../../state/nymph.ts';
 import type { MenuItem } from '../../ui/menu.ts';
 
@@ -36,7 +37,12 @@ export function machineItems(
   machine: MachineView,
   onremove: () => void,
 ): MenuItem[] {
-  const { session, toasts } = nymph;
+  const { session, toasts, link } = nymph;
+  const carry: Row = {
+    label: 'Export to a file',
+    icon: FileDown,
+    run: () => void link.attempt('machine.export', { machine: machine.id }),
+  };
   return [
     ...verbItems(nymph, machine),
     'line',
@@ -53,6 +59,7 @@ export function machineItems(
         toasts.show('good', 'The path is on the clipboard.');
       },
     },
+    ...(isAlive(machine.state) ? [] : [carry]),
     'line',
     { label: 'Move to Trash', icon: Trash, danger: true, keys: 'Delete', run: onremove },
   ];

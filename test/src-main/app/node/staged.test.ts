@@ -101,7 +101,7 @@ test('a list that names a file elsewhere is refused whole', async () => {
   for (const name of ['../escape', '/etc/x', '.hidden', 'a/b']) {
     const things = [{ ...staged.things[0]!, name }];
     writeFileSync(path, JSON.stringify({ ...staged, things }));
-    await assert.rejects(seedStaged(paths, packed), undefined, name);
+    await assert.rejects(seedStaged(paths, packed), Error, name);
   }
 });
 
