@@ -136,10 +136,12 @@ export const riscvGroups: readonly Group[] = [
     ],
   },
   {
-    why: 'Folders of the host, sockets to it, and machines inside, which KVM runs.',
+    why:
+      'Folders of the host, sockets to it, and machines inside, which KVM runs; its source does ' +
+      'not compile without vectors.',
     options: [
-      'NET_9P=y NET_9P_VIRTIO=y 9P_FS=y 9P_FS_POSIX_ACL=y VSOCKETS=y VIRTIO_VSOCKETS=y',
-      'VIRTUALIZATION=y KVM=y',
+      'NET_9P=y NET_9P_VIRTIO=y NETWORK_FILESYSTEMS=y 9P_FS=y 9P_FS_POSIX_ACL=y',
+      'VSOCKETS=y VIRTIO_VSOCKETS=y VIRTUALIZATION=y KVM=y RISCV_ISA_V=y',
     ],
   },
 ];
