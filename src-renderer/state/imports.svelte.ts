@@ -39,12 +39,15 @@ export class Import {
   /** The user's consent that the files which this one builds on are read too. */
   withBacking = false;
   grant: string;
+  /** The id of the machine onto which it was dropped: what it becomes runs inside that one. */
+  readonly inside: string | undefined;
   readonly abort = new AbortController();
 
-  constructor(title: string, file: File | undefined, grant = '') {
+  constructor(title: string, file: File | undefined, grant = '', inside?: string) {
     this.title = title;
     this.file = file;
     this.grant = grant;
+    this.inside = inside;
   }
 }
 
@@ -61,8 +64,9 @@ export class Imports {
     this.images = images;
   }
 
-  take(files: readonly File[]): void {
-    this.queue(files.map((file) => new Import(file.name, file)));
+  /** @param inside the id of the machine onto which they were dropped. */
+  take(files: readonly File[], inside?: string): void {
+    this.queue(files.map((file) => new Import(file.name, file, '', inside)));
   }
 
   takeOpened({ grant, title }: { grant: string; title: string }): void {
@@ -125,6 +129,7 @@ export class Imports {
       cpus: wish.cpus,
       networks: wish.network ? [wish.network] : [],
       ...(item.report?.engine === 'portable' ? { engine: 'portable' as const } : {}),
+      ...(item.inside === undefined ? {} : { inside: item.inside }),
     });
   }
 

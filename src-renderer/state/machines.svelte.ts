@@ -14,6 +14,9 @@ import type { Session } from './session.svelte.ts';
 
 export type Verb = 'start' | 'stop' | 'kill' | 'pause' | 'resume' | 'reset' | 'reclaim';
 
+/** What ends a machine, and with it those that run inside. */
+export type EndingVerb = 'stop' | 'kill' | 'reset' | 'remove';
+
 export type Changes = Input<'machine.update'>['changes'];
 
 export function legal(verb: Verb, state: MachineState): boolean {
@@ -32,6 +35,8 @@ export class Machines extends Mirror<MachineView> {
   readonly stubborn = new SvelteSet<string>();
   /** Machines that were asked to start and have not said yet that they do. */
   readonly starting = new SvelteSet<string>();
+  /** A verb that would end others as well, until its user has agreed. */
+  asking = $state.raw<{ verb: EndingVerb; machine: MachineView } | undefined>();
   readonly roots: MachineNode[] = $derived(forest(this.list));
   private readonly link: Link;
   private readonly session: Session;
@@ -53,15 +58,42 @@ export class Machines extends Mirror<MachineView> {
   }
 
   async do(verb: Verb, id: string): Promise<void> {
-    if (verb === 'stop') return this.stop(id);
     if (verb === 'reclaim') return this.reclaim(id);
-    this.stubborn.delete(id);
     if (verb === 'start') return this.start(id);
+    if (verb === 'stop' || verb === 'kill' || verb === 'reset') return this.end(verb, id);
     await this.link.attempt(`machine.${verb}`, { machine: id });
+  }
+
+  /** Machines inside, however deep, that run now. */
+  runningInside({ children }: Pick<MachineView, 'children'>): MachineView[] {
+    return this.inside({ children }).filter(({ state }) => isAlive(state));
+  }
+
+  /** Machines inside, however deep. */
+  inside({ children }: Pick<MachineView, 'children'>, depth = 0): MachineView[] {
+    if (depth > 16) return [];
+    return children.flatMap((name) => {
+      const child = this.find(name);
+      return child ? [child, ...this.inside(child, depth + 1)] : [];
+    });
+  }
+
+  /** Asks first when others run inside; they then end before it. */
+  private async end(verb: 'stop' | 'kill' | 'reset', id: string): Promise<void> {
+    const machine = this.get(id);
+    if (machine && this.runningInside(machine).length > 0) this.asking = { verb, machine };
+    else await this.endNow(verb, id);
+  }
+
+  async endNow(verb: 'stop' | 'kill' | 'reset', id: string, children = false): Promise<void> {
+    if (verb === 'stop') return this.stop(id, children);
+    this.stubborn.delete(id);
+    await this.link.attempt(`machine.${verb}`, { machine: id, children });
   }
 
   private async start(id: string): Promise<void> {
     if (this.starting.has(id)) return;
+    this.stubborn.delete(id);
     this.starting.add(id);
     if (await this.prepared(id)) await this.link.attempt('machine.start', { machine: id });
     this.starting.delete(id);
@@ -96,8 +128,9 @@ export class Machines extends Mirror<MachineView> {
 
   async remove(id: string): Promise<void> {
     const machine = this.get(id);
-    const force = machine ? isAlive(machine.state) : false;
-    await this.link.attempt('machine.remove', { machine: id, force });
+    const all = machine ? [machine, ...this.inside(machine)] : [];
+    const force = all.some(({ state }) => isAlive(state));
+    await this.link.attempt('machine.remove', { machine: id, force, children: all.length > 1 });
   }
 
   /** Throws the refusal: the form shows it beside the field. */
@@ -105,9 +138,9 @@ export class Machines extends Mirror<MachineView> {
     await this.link.call('machine.update', { machine: id, changes });
   }
 
-  private async stop(id: string): Promise<void> {
+  private async stop(id: string, children: boolean): Promise<void> {
     try {
-      await this.link.call('machine.stop', { machine: id });
+      await this.link.call('machine.stop', { machine: id, children });
     } catch (thrown) {
       const refusal = refused(thrown);
       if (refusal.code !== 'timeout') return this.link.refuse(refusal);

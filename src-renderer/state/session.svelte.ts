@@ -5,13 +5,15 @@
 import { hashOf, routeOf, type MachineTab, type Route } from './route.ts';
 
 export type Theme = 'system' | 'light' | 'dark';
+/** `inside`: the id of the machine that the new one is to run inside of. */
+export type NewFrom = { image?: string; network?: string; inside?: string };
 export type Sheet = 'none' | 'new-machine' | 'palette' | 'shortcuts' | 'quit';
 
 export class Session {
   route = $state<Route>(routeOf(location.hash));
   sheet = $state<Sheet>('none');
   /** What the new-machine sheet starts from. */
-  newFrom = $state<{ image?: string; network?: string }>({});
+  newFrom = $state<NewFrom>({});
   theme = $state<Theme>(kept('theme', ['system', 'light', 'dark']) ?? 'system');
   systemDark = $state(false);
   /** Whether a guest may put text on the host's clipboard (OSC 52). */
@@ -52,7 +54,7 @@ export class Session {
     this.go({ at: 'machine', id, tab: tab ?? current });
   }
 
-  openNew(from: { image?: string; network?: string } = {}): void {
+  openNew(from: NewFrom = {}): void {
     this.newFrom = from;
     this.sheet = 'new-machine';
   }

@@ -340,6 +340,33 @@ describe('the window', () => {
     await page.getByRole('heading', { level: 1, name: 'Kernels' }).waitFor();
   });
 
+  test('a machine inside another is made from its menu, and stands under it', async () => {
+    await window.menu('gateway', 'New machine inside…');
+    const sheet = window.dialog('New machine inside gateway');
+    assert.equal(await sheet.getByLabel('Network').inputValue(), 'lab');
+    await sheet.getByLabel('Name').fill('child');
+    await sheet.getByRole('button', { name: 'Create and start' }).click();
+    await window.untilState('child', 'Running');
+    assert.equal(await window.row('child').getAttribute('aria-level'), '2');
+  });
+
+  test('an image dragged onto a running machine becomes one inside it', async () => {
+    await window.goTo('Images');
+    const image = page.getByRole('row', { name: /Tiny Linux/ }).first();
+    await image.dragTo(window.row('gateway'));
+    await window.dialog('New machine inside gateway').waitFor();
+  });
+
+  test('stopping a machine asks for those inside it, and then stops them too', async () => {
+    await window.openMachine('gateway');
+    await window.press('Stop');
+    const question = window.dialog('Stop “gateway” and what runs inside it?');
+    await question.getByText('inner, core will shut down first').waitFor();
+    await question.getByRole('button', { name: 'Stop all' }).click();
+    await window.untilState('inner', 'Off');
+    await window.untilState('gateway', 'Off');
+  });
+
   test('a job shows its progress and can be cancelled [own start]', async () => {
     await fresh({ stepMs: 500 });
     await window.palette('Build the vkernel');

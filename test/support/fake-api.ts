@@ -277,7 +277,12 @@ export class FakeApi implements Api {
     'machine.create': (wish) => {
       const name = wish.name ?? `machine-${this.machines.size}`;
       this.refuseTaken(name);
-      const machine = data.machineOf({ ...wish, name, engine: 'native' } as never, Date.now());
+      const outer = wish.inside === undefined ? undefined : this.find(wish.inside);
+      const machine = data.machineOf(
+        { ...wish, name, engine: 'native', parent: outer?.name } as never,
+        Date.now(),
+      );
+      if (outer) this.put(outer, { children: [...outer.children, name] });
       machine.nics = wish.networks.map((network, slot) => data.nicOf(slot, network));
       this.machines.set(machine.id, machine);
       this.emit('machine.changed', machine);
@@ -338,7 +343,12 @@ export class FakeApi implements Api {
         return name;
       }),
     'machine.start': ({ machine }) => this.start(this.find(machine)),
-    'machine.stop': async ({ machine }) => {
+    'machine.stop': async ({ machine, children }) => {
+      if (children) {
+        for (const name of this.find(machine).children) {
+          this.put(this.find(name), { state: 'off', agent: false });
+        }
+      }
       const found = this.put(this.find(machine), { state: 'stopping' });
       if (found.name === 'web-2') {
         await pause(this.stepMs * 4);

@@ -85,7 +85,9 @@ function alive(nowMs: number, minutes: number): Partial<MachineView> {
 }
 
 export function machinesAt(nowMs: number): MachineView[] {
-  return [...labAt(nowMs), ...othersAt(nowMs)];
+  const all = [...labAt(nowMs), ...othersAt(nowMs)];
+  const inside = (name: string) => all.filter(({ parent }) => parent === name);
+  return all.map((each) => ({ ...each, children: inside(each.name).map(({ name }) => name) }));
 }
 
 /** Machines that run, wired up. */

@@ -9,6 +9,7 @@ import Trash from '@lucide/svelte/icons/trash-2';
 import Unplug from '@lucide/svelte/icons/zap-off';
 import MemoryStick from '@lucide/svelte/icons/memory-stick';
 import FileDown from '@lucide/svelte/icons/file-down';
+import CopyPlus from '@lucide/svelte/icons/square-plus';
 import Copy from '@lucide/svelte/icons/copy';
 import { isAlive, legal } from '../../state/machines.svelte.ts';
 import type { Nymph } from '../../state/nymph.ts';
@@ -51,6 +52,15 @@ export function machineItems(
       icon: SquareTerminal,
       run: () => session.openMachine(machine.id, 'console'),
     },
+    ...(machine.state === 'running'
+      ? [
+          {
+            label: 'New machine inside…',
+            icon: CopyPlus,
+            run: () => session.openNew({ inside: machine.id }),
+          },
+        ]
+      : []),
     {
       label: 'Copy folder path',
       icon: Copy,
