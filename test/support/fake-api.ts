@@ -277,11 +277,9 @@ export class FakeApi implements Api {
     'machine.create': (wish) => {
       const name = wish.name ?? `machine-${this.machines.size}`;
       this.refuseTaken(name);
-      const outer = wish.inside === undefined ? undefined : this.find(wish.inside);
-      const machine = data.machineOf(
-        { ...wish, name, engine: 'native', parent: outer?.name } as never,
-        Date.now(),
-      );
+      const outer = wish.inside && this.find(wish.inside);
+      const some = { ...wish, name, engine: 'native', ...(outer && { parent: outer.name }) };
+      const machine = data.machineOf(some as never, Date.now());
       if (outer) this.put(outer, { children: [...outer.children, name] });
       machine.nics = wish.networks.map((network, slot) => data.nicOf(slot, network));
       this.machines.set(machine.id, machine);
@@ -344,11 +342,8 @@ export class FakeApi implements Api {
       }),
     'machine.start': ({ machine }) => this.start(this.find(machine)),
     'machine.stop': async ({ machine, children }) => {
-      if (children) {
-        for (const name of this.find(machine).children) {
-          this.put(this.find(name), { state: 'off', agent: false });
-        }
-      }
+      const inside = children ? this.find(machine).children : [];
+      for (const name of inside) this.put(this.find(name), { state: 'off', agent: false });
       const found = this.put(this.find(machine), { state: 'stopping' });
       if (found.name === 'web-2') {
         await pause(this.stepMs * 4);
@@ -362,15 +357,7 @@ export class FakeApi implements Api {
     'machine.resume': ({ machine }) => this.put(this.find(machine), { state: 'running' }),
     'machine.reset': ({ machine }) => this.start(this.find(machine)),
     'machine.reclaim': () => ({ freedBytes: 42 * 2 ** 20 }),
-    'machine.log': ({ machine }) => {
-      const { sinceMs } = this.find(machine);
-      return [
-        { atMs: sinceMs - 86_400_000, text: 'Made from the image “tiny”.' },
-        { atMs: sinceMs - 3_600_000, text: 'Started on nymph-7.2-up; userland after 84 ms.' },
-        { atMs: sinceMs - 60_000, text: 'Plugged into the LAN “lab” as 02:6e:79:00:00:10.' },
-        { atMs: sinceMs, text: 'The guest asked for 10.77.1.3 and got it.' },
-      ];
-    },
+    'machine.log': ({ machine }) => data.logOf(this.find(machine)),
     'machine.exec': (_, { stream }) => sayOk(stream!),
     'machine.run': (_, { stream }) => sayOk(stream!),
     'console.attach': (wanted, caller) => this.attach(wanted, caller),

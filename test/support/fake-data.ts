@@ -389,3 +389,12 @@ export const checks: Check[] = [
     sentence: '61 GiB are free where machines are kept.',
   },
 ];
+
+export function logOf({ sinceMs }: MachineView): { atMs: number; text: string }[] {
+  return [
+    { atMs: sinceMs - 86_400_000, text: 'Made from the image “tiny”.' },
+    { atMs: sinceMs - 3_600_000, text: 'Started on nymph-7.2-up; userland after 84 ms.' },
+    { atMs: sinceMs - 60_000, text: 'Plugged into the LAN “lab” as 02:6e:79:00:00:10.' },
+    { atMs: sinceMs, text: 'The guest asked for 10.77.1.3 and got it.' },
+  ];
+}
