@@ -57,7 +57,7 @@ const wide = [
   'pc', 'mstatus', 'mie', 'mipsoft', 'medeleg', 'mideleg', 'mtvec', 'mepc', 'mcause', 'mtval',
   'mscratch', 'mcounteren', 'menvcfg', 'stvec', 'sepc', 'scause', 'stval', 'sscratch',
   'scounteren', 'senvcfg', 'satp', 'stimecmp', 'misa', 'fueltop', 'ftval', 'mmiopa', 'resvalue',
-  'sigb', 'mcountinhibit', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
+  'sigb', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
 ] as const; // prettier-ignore
 // fflags and frm stand together: translated code looks at both with one load.
 const narrow = [

@@ -8,9 +8,9 @@ import { flatten, node } from './fdt.ts';
 import type { Node } from './fdt.ts';
 
 export const extensions = [
-  'i', 'm', 'a', 'f', 'd', 'c', 'zicsr', 'zifencei', 'zicntr', 'zicond', 'zicbom', 'zicboz',
-  'zihintpause', 'zawrs', 'zfhmin', 'zcb', 'zba', 'zbb', 'zbs', 'sstc', 'svadu', 'svnapot',
-  'svpbmt', 'svinval',
+  'i', 'm', 'a', 'f', 'd', 'c', 'zicsr', 'zifencei', 'zicntr', 'zicond', 'zicbom', 'zicbop',
+  'zicboz', 'zihintpause', 'zawrs', 'zfhmin', 'zca', 'zcb', 'zcd', 'zba', 'zbb', 'zbs', 'sstc',
+  'svadu', 'svnapot', 'svpbmt', 'svinval',
 ] as const; // prettier-ignore
 
 export interface TreeOptions {
@@ -106,6 +106,7 @@ function cpus(options: TreeOptions): Node {
           ['riscv,isa-base', 'rv64i'],
           ['riscv,isa-extensions', [...extensions]],
           ['riscv,cbom-block-size', [64]],
+          ['riscv,cbop-block-size', [64]],
           ['riscv,cboz-block-size', [64]],
         ],
         [controller],

@@ -137,7 +137,7 @@ fn csr_read(h: i32, n: i32): i64 {
     case 0x305: return h.mtvec;
     case 0x306: return h.mcounteren;
     case 0x30a: return h.menvcfg;
-    case 0x320: return h.mcountinhibit;
+    case 0x320: return 0L;
     case 0x340: return h.mscratch;
     case 0x341: return h.mepc;
     case 0x342: return h.mcause;
@@ -166,6 +166,11 @@ fn write_status(h: i32, v: i64, mask: i64) {
   if ((st & ~old & 10L) != 0L) atomic_or32(h + POKE, 1);
 }
 
+// SSIP has one home, the mailbox: what M-mode sets in mip, S-mode clears in sip (Privileged 3.1.9).
+fn set_ssip(h: i32, v: i64) {
+  if ((v & 2L) != 0L) atomic_or32(h + IRQ, 2); else atomic_and32(h + IRQ, ~2);
+}
+
 // The poke word is shared: only ever or'd or swapped, never stored over by another thread.
 fn csr_write(h: i32, n: i32, v: i64) {
   switch (n) {
@@ -185,9 +190,7 @@ fn csr_write(h: i32, n: i32, v: i64) {
     case 0x142: h.scause = v;
     case 0x143: h.stval = v;
     case 0x144:
-      if ((h.mideleg & 2L) != 0L) {
-        if ((v & 2L) != 0L) atomic_or32(h + IRQ, 2); else atomic_and32(h + IRQ, ~2);
-      }
+      if ((h.mideleg & 2L) != 0L) set_ssip(h, v);
       atomic_or32(h + POKE, 1);
     case 0x14d:
       if (h.priv == 1 && ((h.mcounteren & 2L) == 0L || h.menvcfg >= 0L)) { illegal(h); return; }
@@ -209,13 +212,13 @@ fn csr_write(h: i32, n: i32, v: i64) {
     case 0x305: if ((v & 2L) == 0L) h.mtvec = v;
     case 0x306: h.mcounteren = v & 0xffffffffL;
     case 0x30a: h.menvcfg = v & 0xe0000000000000f1L; flush_all(h);
-    case 0x320: h.mcountinhibit = v & 0xfffffffdL;
     case 0x340: h.mscratch = v;
     case 0x341: h.mepc = v & -2L;
     case 0x342: h.mcause = v;
     case 0x343: h.mtval = v;
     case 0x344:
-      h.mipsoft = (h.mipsoft & -547L) | (v & 0x222L);
+      set_ssip(h, v);
+      h.mipsoft = v & 0x220L;
       atomic_or32(h + POKE, 1);
     case 0xb00, 0xb02: h.instretoff = v - (h.fueltop - sx(h.fuel)) - 1L;
     default:
@@ -229,6 +232,7 @@ fn system(h: i32, insn: i32): i32 {
   if (f3 != 0) return csr_op(h, insn, f3);
   let rs1 = (insn >>> 15) & 31;
   if ((insn >>> 25) == 9 || (insn >>> 25) == 11) return fence_vma(h, insn, rs1);
+  if ((insn & 0xf8f80) != 0) { illegal(h); return 0; }
   switch (insn >>> 20) {
     case 0: raise(h, 8 + h.priv, 0L); return 0;
     case 1: raise(h, 3, h.pc); return 0;
@@ -294,7 +298,7 @@ fn csr_op(h: i32, insn: i32, f3: i32): i32 {
   }
   if (writes) {
     let base = old;
-    if (n == 0x344) base = h.mipsoft;
+    if (n == 0x344) base = h.mipsoft | (zx(atomic_load32(h + IRQ)) & 2L);
     if (op == 2) v = base | v;
     else if (op == 3) v = base & ~v;
     if (op == 1 && rd == 0) {

@@ -210,6 +210,59 @@ for (const engine of engines) {
       assert.equal(m.x(14), 0xffffffffn);
     });
 
+    test('reserved fields of a privileged instruction make it illegal', () => {
+      for (const word of ['0x000000f3', '0x00008073', '0x105000f3', '0x302080f3']) {
+        const m = execute(engine, `
+          auipc s0, 0
+          addi s0, s0, 16
+          csrrw zero, mtvec, s0
+          .word ${word}
+          csrrs a2, mcause, zero
+          csrrs a3, mtval, zero
+        `, 40); // prettier-ignore
+        assert.equal(m.x(12), 2n, word);
+        assert.equal(m.x(13), BigInt(word));
+      }
+    });
+
+    test('a reserved rounding mode is illegal, static or dynamic', () => {
+      for (const [frm, word] of [[5, '0x0220f1d3'], [0, '0x0220d1d3']]) {
+        const m = execute(engine, `
+          auipc s0, 0
+          addi s0, s0, 40
+          csrrw zero, mtvec, s0
+          li a0, 0x6000
+          csrrs zero, mstatus, a0
+          li a0, ${frm}
+          csrrw zero, frm, a0
+          .word ${word}
+          csrrs a2, mcause, zero
+        `, 60); // prettier-ignore
+        assert.equal(m.x(12), 2n, `${word}, frm ${frm}`);
+      }
+    });
+
+    test('the software interrupt that M-mode sets is cleared by S-mode', () => {
+      const m = execute(engine, `
+        li a0, 0x222
+        csrrw zero, mideleg, a0
+        csrrsi zero, mip, 2
+        csrrs a2, sip, zero
+        csrrci zero, sip, 2
+        csrrs a3, mip, zero
+        csrrsi zero, sip, 2
+        csrrs a4, mip, zero
+        csrrci zero, mip, 2
+        csrrs a5, sip, zero
+      `, 60); // prettier-ignore
+      assert.deepEqual([12, 13, 14, 15].map((n) => m.x(n) & 2n), [2n, 0n, 2n, 0n]);
+    });
+
+    test('counters that cannot be stopped say so', () => {
+      const program = 'li a0, -1\ncsrrw zero, 0x320, a0\ncsrrs a2, 0x320, zero';
+      assert.equal(execute(engine, program, 40).x(12), 0n);
+    });
+
     test('the floating point unit traps while switched off', () => {
       const m = execute(engine, `
         auipc s0, 0
