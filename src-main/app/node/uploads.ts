@@ -14,16 +14,18 @@ import type { Paths } from './paths.ts';
 
 const grantsMax = 64;
 /** Left free on the disk that takes uploads. */
-const floorBytes = 256 << 20;
+export const uploadFloorBytes = 256 << 20;
 
 type Grant = { path: string; title: string; owned: boolean };
 
 export class Uploads {
   private readonly paths: Paths;
+  private readonly host: { freeBytes(path: string): Promise<number> };
   private readonly grants = new Map<string, Grant>();
 
-  constructor(paths: Paths) {
+  constructor(paths: Paths, host = { freeBytes }) {
     this.paths = paths;
+    this.host = host;
   }
 
   /** What an earlier server left is nobody's any more. */
@@ -35,14 +37,14 @@ export class Uploads {
   }
 
   async receive(title: string, lengthBytes: number | undefined, body: Readable): Promise<string> {
-    const free = (await freeBytes(this.paths.uploads)) - floorBytes;
-    if (lengthBytes !== undefined && lengthBytes > free) {
-      throw new Refusal('no-space', `There is not enough space on this host for “${title}”.`);
-    }
+    const free = (await this.host.freeBytes(this.paths.uploads)) - uploadFloorBytes;
+    const room = new Room(title, free);
+    if (lengthBytes !== undefined) room.mustHold(lengthBytes);
     const id = randomBytes(12).toString('hex');
     const path = join(this.paths.uploads, id);
     try {
-      await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+      const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+      await pipeline(body, (parts: AsyncIterable<Buffer>) => room.through(parts), file);
     } catch (thrown) {
       await rm(path, { force: true });
       throw spaceRefusal(thrown, title);
@@ -92,5 +94,30 @@ export class Uploads {
     const [oldest, old] = this.grants.entries().next().value!;
     this.grants.delete(oldest);
     if (old.owned) void rm(old.path, { force: true });
+  }
+}
+
+/** What a file may take; one whose length is not told beforehand is counted as it comes. */
+class Room {
+  private readonly title: string;
+  private readonly bytes: number;
+
+  constructor(title: string, bytes: number) {
+    this.title = title;
+    this.bytes = bytes;
+  }
+
+  mustHold(bytes: number): void {
+    if (bytes <= this.bytes) return;
+    throw new Refusal('no-space', `There is not enough space on this host for “${this.title}”.`);
+  }
+
+  async *through(parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let taken = 0;
+    for await (const part of parts) {
+      taken += part.length;
+      this.mustHold(taken);
+      yield part;
+    }
   }
 }

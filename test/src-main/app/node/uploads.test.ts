@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { nymphPaths } from '../../../../src-main/app/node/paths.ts';
-import { Uploads } from '../../../../src-main/app/node/uploads.ts';
+import { uploadFloorBytes, Uploads } from '../../../../src-main/app/node/uploads.ts';
 
 async function uploadsOf(t: TestContext) {
   const home = mkdtempSync(join(tmpdir(), 'nu-'));
@@ -44,6 +44,14 @@ suite('an upload', () => {
     await assert.rejects(uploads.receive('big.img', 2 ** 60, body), { code: 'no-space' });
     assert.deepEqual(readdirSync(paths.uploads), []);
     body.destroy();
+  });
+
+  test('whose length is not told ends where the free space does', async (t) => {
+    const { paths } = await uploadsOf(t);
+    const uploads = new Uploads(paths, { freeBytes: async () => uploadFloorBytes + 1500 });
+    const body = Readable.from([Buffer.alloc(1000), Buffer.alloc(1000)]);
+    await assert.rejects(uploads.receive('big.img', undefined, body), { code: 'no-space' });
+    assert.deepEqual(readdirSync(paths.uploads), []);
   });
 
   test('that breaks off leaves nothing', async (t) => {
