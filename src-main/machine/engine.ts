@@ -117,6 +117,8 @@ export interface RunningMachine {
   kill(): void;
   /** Takes free memory from the guest, which frees it on the host, and hands it back empty. */
   reclaim(bytes: number): Promise<void>;
+  /** What its guest frees goes back by itself, so nobody need look for it. */
+  readonly returnsFreeMemory?: true;
   sample(): ProcessSample | undefined;
   /** Where machines inside this one lie, and how its guest sees that folder. */
   readonly insideRoot?: { readonly directory: string; readonly seenAs: string };

@@ -90,6 +90,40 @@ suite('a portable machine', () => {
   });
 });
 
+suite('its memory', () => {
+  const heldBytes = async () => {
+    const { pid } = await call('machine.get', { machine: 'rv' });
+    return Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]) * 4096;
+  };
+  const mount = 'mkdir -p /tmp/m && mount -t tmpfs -o size=80m m /tmp/m';
+  const fill = `${mount} && dd if=/dev/urandom of=/tmp/m/f bs=1M count=64 2>/dev/null`;
+  const mostOf64MiB = 48 << 20;
+
+  test('goes back to the host by itself when the guest frees it', async () => {
+    await sh('rv', fill);
+    const full = await heldBytes();
+    await sh('rv', 'umount /tmp/m');
+    let rest = full;
+    for (let looks = 0; looks < 150 && rest > full - mostOf64MiB; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      rest = await heldBytes();
+    }
+    assert.ok(rest <= full - mostOf64MiB, `${rest} bytes after, ${full} before`);
+  });
+
+  test('and at once when it is asked for; the guest lives on with all of it', async () => {
+    await sh('rv', fill);
+    const full = await heldBytes();
+    await sh('rv', 'umount /tmp/m');
+    const { freedBytes } = await call('machine.reclaim', { machine: 'rv' });
+    const rest = await heldBytes();
+    // An eighth of what is free stays, and the translator may grow meanwhile.
+    const said = `${rest} bytes after, ${full} before, ${freedBytes} said`;
+    assert.ok(rest <= full - (32 << 20), said);
+    assert.equal((await sh('rv', `${fill} && sha256sum /tmp/m/f && umount /tmp/m`)).code, 0);
+  });
+});
+
 suite('its disk', () => {
   test('keeps over a restart what was written and synced', async () => {
     await sh('rv', 'echo kept > /root/note; dd if=/dev/urandom of=/root/big bs=1M count=8; sync');

@@ -1,7 +1,8 @@
 /**
  * Memory that a guest has freed goes back to the host by itself: a look now and then at what the
  * host holds for each machine, and where that is well above what its guest uses, the difference is
- * taken out of the kernel's memory file and handed back to the guest as untouched pages.
+ * taken out of the kernel's memory file and handed back to the guest as untouched pages. Guests of
+ * the portable engine report what they free, and are left alone.
  *
  * A machine whose host memory has not grown since its last look is not asked anything, so idle
  * machines stay idle.
@@ -34,7 +35,7 @@ export class MemoryReturn {
   async look(): Promise<void> {
     for (const driver of this.machines()) {
       const machine = driver.running;
-      if (driver.state !== 'running' || !machine) continue;
+      if (driver.state !== 'running' || !machine || machine.returnsFreeMemory) continue;
       const held = machine.sample()?.memoryHostBytes ?? 0;
       if (held < (this.seenBytes.get(machine) ?? 0) + worthBytes) continue;
       try {

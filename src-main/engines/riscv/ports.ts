@@ -25,6 +25,14 @@ export interface FramePort {
   onFrame(listener: (frame: Uint8Array) => void): void;
 }
 
+export interface MemoryPort {
+  /**
+   * Gives a range of the machine's memory back to the host, as far as whole pages of the host are
+   * in it. It then reads as zeros, or as before. The range is inside the memory.
+   */
+  discard(offset: number, length: number): void;
+}
+
 export interface Clock {
   /** Ticks of 100 ns since the machine's power-on: monotonic, the same in every thread. */
   ticks(): number;

@@ -15,6 +15,7 @@ import { VirtioConsole } from '../devices/virtio/console.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
 import { slots, type MachineFile } from '../machine-file.ts';
 import type { ConsolePort } from '../ports.ts';
+import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
 import { Plugs, type Make } from './plugs.ts';
@@ -84,10 +85,13 @@ async function main(): Promise<number> {
   };
   try {
     const plugs = new Plugs(file, frames);
-    openControlDoor(controlPath(runDirectory), plugs.verbs());
+    const balloon = new Balloon();
+    const verbs = new Map([...plugs.verbs(), ...balloon.verbs()]);
+    openControlDoor(controlPath(runDirectory), verbs);
     for (;;) {
       console0.tail = '';
-      const ended = await powerOn(file, { first, consoles, agent, frames, plugs }, (power) => {
+      const lines = { first, consoles, agent, frames, plugs, balloon };
+      const ended = await powerOn(file, lines, (power) => {
         ring = power;
       });
       if (ended.reason === 'poweroff') return 0;
@@ -108,17 +112,19 @@ type Lines = {
   agent: PipeConsole;
   frames: FrameSlots;
   plugs: Plugs;
+  balloon: Balloon;
 };
 
 async function powerOn(
   file: MachineFile,
-  { first, consoles, agent, frames, plugs }: Lines,
+  { first, consoles, agent, frames, plugs, balloon }: Lines,
   onPower: (ring: () => void) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
   devices[slots.random] = (wiring) =>
     new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) });
   devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
+  devices[slots.balloon] = balloon.maker();
   consoles.slice(1).forEach((port, n) => {
     devices[slots.consoles + n] = (wiring) => new VirtioConsole(wiring, port, 80, 24);
   });

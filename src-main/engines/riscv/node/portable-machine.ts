@@ -36,6 +36,8 @@ type Request = Parameters<typeof askControl>[1];
 
 const pageBytes = 4096;
 const controlTimeoutMs = 5000;
+/** More than the machine takes to give up on a guest that does not follow. */
+const reclaimTimeoutMs = 30_000;
 
 export class PortableMachine implements RunningMachine {
   readonly pid: number;
@@ -45,6 +47,7 @@ export class PortableMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  readonly returnsFreeMemory = true;
   readonly guestNames: GuestNames = {
     console: consoleDevice,
     card: (slot) => `eth${this.cards.get(slot) ?? slot}`,
@@ -118,11 +121,11 @@ export class PortableMachine implements RunningMachine {
     }
   }
 
-  private async ask(request: Request) {
+  private async ask(request: Request, timeoutMs = controlTimeoutMs) {
     if (existsSync(this.pausedMark)) {
-      throw new Refusal('wrong-state', 'The machine is paused, so nothing can be plugged.');
+      throw new Refusal('wrong-state', 'The machine is paused, so it takes no requests.');
     }
-    return askControl(controlPath(this.parts.plan.runDirectory), request, controlTimeoutMs);
+    return askControl(controlPath(this.parts.plan.runDirectory), request, timeoutMs);
   }
 
   pause(): Promise<void> {
@@ -150,8 +153,9 @@ export class PortableMachine implements RunningMachine {
     if (isSameProcess(this.identity)) tryKill(this.pid);
   }
 
-  reclaim(): Promise<void> {
-    return Promise.resolve();
+  async reclaim(bytes: number): Promise<void> {
+    const pages = Math.floor(bytes / pageBytes);
+    if (pages > 0) await this.ask({ do: 'reclaim', pages }, reclaimTimeoutMs);
   }
 
   sample(): ProcessSample | undefined {

@@ -57,7 +57,7 @@ test('every device has a slot of its own and the board has all of them', () => {
   assert.ok(slots.random < slots.agent && slots.agent < slots.consoles);
   assert.equal(slots.disks - slots.consoles, 7);
   assert.equal(slots.nics - slots.disks, 8);
-  assert.equal(slots.count - slots.nics, 4);
+  assert.equal(slots.balloon - slots.nics, 4);
   assert.ok(slots.count <= board.virtioCount);
   assert.equal(slotDevice(slots.agent), '10002000.virtio_mmio');
   assert.deepEqual([0, 1, 2].map(consoleDevice), ['/dev/ttyS0', '/dev/hvc1', '/dev/hvc2']);

@@ -25,6 +25,7 @@ const indirectDescriptors = 1 << 28;
 export abstract class VirtioDevice {
   protected readonly registers: VirtioRegisters;
   protected readonly queues: Queue[] = [];
+  protected readonly memory: GuestMemory;
   readonly slot: number;
   private readonly bus: Bus;
 
@@ -38,8 +39,8 @@ export abstract class VirtioDevice {
     words[word.features + 1] = 1;
     words[word.queueMax] = identity.queueMax;
     words[word.queueCount] = identity.queues;
-    const memory = new GuestMemory(wiring.memory, wiring.layout);
-    for (let n = 0; n < identity.queues; n++) this.queues.push(new Queue(memory, words, n));
+    this.memory = new GuestMemory(wiring.memory, wiring.layout);
+    for (let n = 0; n < identity.queues; n++) this.queues.push(new Queue(this.memory, words, n));
   }
 
   protected configView(): DataView {
@@ -47,11 +48,26 @@ export abstract class VirtioDevice {
     return new DataView(config.buffer, config.byteOffset, config.byteLength);
   }
 
+  /** Whether the driver has set all these bits of its status (2.1). */
+  protected hasStatus(bits: number): boolean {
+    return (this.registers.words[word.status]! & bits) === bits;
+  }
+
+  /** Changes fields of the configuration space and tells the driver. */
+  protected changeConfig(change: (view: DataView) => void): void {
+    const { words } = this.registers;
+    this.bus.lock();
+    change(this.configView());
+    words[word.generation] = (words[word.generation]! + 1) | 0;
+    this.registers.interrupt(2);
+    this.bus.unlock();
+  }
+
   /** Does what has been asked since last time; called whenever the doorbell rang. */
   service(): void {
     const { words } = this.registers;
     const rung = Atomics.exchange(words, word.notified, 0);
-    if ((words[word.status]! & 4) === 0) return;
+    if (!this.hasStatus(4)) return;
     for (let n = 0; n < this.queues.length; n++) if (((rung >> n) & 1) !== 0) this.handle(n);
   }
 
