@@ -24,6 +24,7 @@ export const mainTable: Record<string, readonly string[]> = {
   'engines/uml': ground,
   'engines/riscv': ground,
   rpc: ['base', 'contract'],
+  hosts: ['base', 'contract', 'rpc'],
   app: [
     ...ground,
     'disks',
@@ -38,7 +39,7 @@ export const mainTable: Record<string, readonly string[]> = {
   ],
   // What several doors share: policy, no program.
   shells: ['base', 'contract'],
-  'shells/cli': [...behindDoors, 'machine', 'shells', 'shells/headless'],
+  'shells/cli': [...behindDoors, 'hosts', 'machine', 'shells', 'shells/headless'],
   'shells/window': ['base', 'contract', 'shells'],
   // The door that picks the engines; the others come through it.
   'shells/headless': [...behindDoors, 'engines/uml', 'engines/riscv', 'shells'],

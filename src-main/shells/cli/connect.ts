@@ -9,11 +9,18 @@ import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory } from '../../base/node/files.ts';
 import { nymphPaths } from '../../app/node/paths.ts';
+import { connectOverSsh } from '../../hosts/node/ssh.ts';
 import { Client } from '../../rpc/client.ts';
 import { SocketChannel } from '../../rpc/node/socket-channel.ts';
 import { connectHome } from '../headless/home-lock.ts';
 
 const startTimeoutMs = 60_000;
+
+/** The server of another host, which has to run there; `ssh` brings us to it. */
+export async function connectRemote(host: string): Promise<Client> {
+  const { socket } = await connectOverSsh(host);
+  return new Client(new SocketChannel(socket));
+}
 
 export async function connectClient(): Promise<Client> {
   const socket = (await connectHome(nymphPaths())) ?? (await startAndConnect());

@@ -7,7 +7,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { asRefusal, Refusal } from '../../base/refusal.ts';
 import { exitCodes } from '../../contract/errors.ts';
 import type { Client } from '../../rpc/client.ts';
-import { connectClient } from './connect.ts';
+import { connectClient, connectRemote } from './connect.ts';
 import { hostCommands } from './commands/host.ts';
 import { imageCommands } from './commands/image.ts';
 import { kernelCommands } from './commands/kernel.ts';
@@ -54,7 +54,8 @@ function help(): void {
     data(`  nymph ${command.usage}`);
     data(`      ${command.about}`);
   }
-  data('\nEvery command takes --json. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found,');
+  data('\nnymph --host USER@HOST … asks the server of another host, over ssh; files are its.');
+  data('Every command takes --json. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found,');
   data('4 wrong state, 124 timeout, 130 interrupted; exec and run end as their command does.');
 }
 
@@ -95,7 +96,9 @@ function readWords(command: Command, argv: string[]): Words {
   return { positionals, rest, values: values as Words['values'] };
 }
 
-async function main(argv: string[]): Promise<number> {
+async function main(given: string[]): Promise<number> {
+  const host = given[0] === '--host' ? given[1] ?? '' : undefined;
+  const argv = host === undefined ? given : given.slice(2);
   if (argv.length === 0 || ['help', '--help', '-h'].includes(argv[0]!)) {
     help();
     return argv.length === 0 ? exitCodes.usage : 0;
@@ -105,7 +108,7 @@ async function main(argv: string[]): Promise<number> {
     const { command, rest } = findCommand(argv);
     const words = readWords(command, rest);
     if (command.alone) return (await command.run(undefined as never, words)) ?? 0;
-    const client = await connectClient();
+    const client = await (host === undefined ? connectClient() : connectRemote(host));
     try {
       return (await command.run(client, words)) ?? 0;
     } finally {

@@ -51,6 +51,7 @@ export const debianPackages: readonly DebianPackage[] = [
   row('test', 'judges our initramfs archives from outside', 'cpio'),
   row('test', 'shows what a kernel asks of its host', 'strace'),
   row('test', 'measures a LAN', 'iperf3'),
+  row('test', 'another host, on this one', 'openssh-server'),
   row('test', 'the emulator that the bench compares with', 'qemu-system-x86'),
 ];
 
