@@ -13,11 +13,11 @@ import type {
   BytePipe, ExitReport, GuestNames, InnerProgram, Inside, LaunchPlan, PlannedDisk, ProcessSample,
   RunningMachine,
 } from '../../../machine/engine.ts'; // prettier-ignore
+import { FrameLine } from '../../../machine/frame-line.ts';
+import { encodeFrame, FrameDecoder, word } from '../../../machine/frames.ts';
 import { FramePump } from '../../../machine/node/frame-pump.ts';
 import { diskArgument, nicArgument } from '../command-line.ts';
-import {
-  attachWords, encodeFrame, FrameDecoder, framesOf, innerPaths, nobodyThere, startWords, word,
-} from '../nest.ts'; // prettier-ignore
+import { attachWords, innerPaths, nobodyThere, startWords } from '../nest.ts';
 import { MconsoleClient, type MconsoleRoad } from './mconsole-client.ts';
 import { fillNestRoot, nestRoot, removeNestRoot } from './nest-files.ts';
 
@@ -117,7 +117,7 @@ export class NestedMachine implements RunningMachine {
   private readonly layout: DescriptorLayout;
   private readonly program: InnerProgram;
   private readonly pump: FramePump;
-  private readonly lines: NestLine[];
+  private readonly lines: FrameLine[];
   private readonly mconsole: MconsoleClient;
   private readonly road: FrameRoad;
   private readonly root: string;
@@ -136,7 +136,7 @@ export class NestedMachine implements RunningMachine {
     this.wasPaused = !this.ours && existsSync(this.pausedMark);
     this.insideRoot = { directory: opening.root, seenAs: '' };
     this.lines = [...layout.consoles, layout.agent].map(
-      (_, channel) => new NestLine(channel, (frame) => this.send(frame)),
+      (_, channel) => new FrameLine(channel, (frame) => this.send(frame)),
     );
     this.consoles = this.lines.slice(0, -1);
     this.agentPipe = this.lines.at(-1)!;
@@ -271,49 +271,6 @@ export class NestedMachine implements RunningMachine {
 
 function signalName(number: number): string {
   return { 6: 'SIGABRT', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM' }[number] ?? `signal ${number}`;
-}
-
-/** One console or the agent's line: a listener that asks to wait stops its channel over there. */
-class NestLine implements BytePipe {
-  onBytes: (bytes: Uint8Array) => void | Promise<void> = () => {};
-  private readonly channel: number;
-  private readonly send: (frame: Uint8Array) => void;
-  private delivery: Promise<void> | undefined;
-
-  constructor(channel: number, send: (frame: Uint8Array) => void) {
-    this.channel = channel;
-    this.send = send;
-  }
-
-  write(bytes: Uint8Array): void {
-    for (const frame of framesOf(this.channel, bytes)) this.send(frame);
-  }
-
-  close(): void {
-    this.onBytes = () => {};
-  }
-
-  /** What was on its way when the channel was stopped is kept, in order. */
-  take(bytes: Uint8Array): void {
-    if (this.delivery) {
-      this.delivery = this.delivery.then(() => this.onBytes(bytes));
-      return;
-    }
-    const busy = this.onBytes(bytes);
-    if (!busy) return;
-    this.send(encodeFrame(word.stop, Uint8Array.of(this.channel)));
-    this.delivery = busy;
-    void this.drain();
-  }
-
-  private async drain(): Promise<void> {
-    for (let last: Promise<void> | undefined; last !== this.delivery; ) {
-      last = this.delivery;
-      await last?.catch(() => {});
-    }
-    this.delivery = undefined;
-    this.send(encodeFrame(word.go, Uint8Array.of(this.channel)));
-  }
 }
 
 /** The management console over frames: one request at a time, answered or given up. */
