@@ -47,6 +47,7 @@ export const hartAt = {
   x: 0,
   f: 256,
   fields: 512,
+  counters: 0x600, // of the translator, see jit/report.ts
   contextFast: 0x800, // 128 × i32: mode bits → TLB of the present satp
   contexts: 0xc00, // 16 × 64 bytes
   tlbs: 0x1_0000,

@@ -13,6 +13,8 @@ import { flowOf } from './flow.ts';
 import { emitRegion } from './emit.ts';
 import { CodePage, formRegion, usualLimits } from './region.ts';
 import type { Limits } from './region.ts';
+import { CounterBlock } from './report.ts';
+import type { CounterName } from './report.ts';
 
 interface Page {
   map: number;
@@ -43,12 +45,13 @@ export class Translator {
   private nextMap = 0;
   private modules = 0;
   private logSeen = 0;
-  private readonly count = { regions: 0, instructions: 0, dropped: 0, resets: 0, bytes: 0, ms: 0 };
+  private readonly count: CounterBlock;
 
   constructor(hart: Hart, table: WebAssembly.Table, _signature: Signature) {
     const { layout, memory } = hart.shared;
     this.hart = hart;
     this.table = table;
+    this.count = new CounterBlock(memory.buffer, hart.index);
     this.constants = layoutConstants(layout);
     this.flags = new Uint8Array(memory.buffer, layout.frameFlags, layout.frames);
     this.bytes = new Uint8Array(memory.buffer);
@@ -60,7 +63,7 @@ export class Translator {
   }
 
   statistics(): Record<string, number> {
-    return { ...this.count, pages: this.pages.size, slots: this.nextSlot };
+    return this.count.read();
   }
 
   /** The interpreter has come by `ip` often: translate from there. */
@@ -77,7 +80,10 @@ export class Translator {
     const page = this.pages.get(frame) ?? this.openPage(frame);
     const started = this.hart.clock.ticks();
     const blocks = formRegion(source, offset, this.limits);
-    if (blocks.size === 0) return false;
+    if (blocks.size === 0) {
+      this.count.add('refused', 1);
+      return false;
+    }
     const { shared, coreExports } = this.hart;
     const emitted = emitRegion(flowOf(blocks, offset), {
       memoryPages: layout.pages,
@@ -97,11 +103,18 @@ export class Translator {
     this.halves[(page.map + offset) >>> 1] = slot;
     page.compiled.add(offset);
     this.modules++;
-    this.count.regions++;
-    this.count.bytes += emitted.bytes.length;
-    this.count.ms += (this.hart.clock.ticks() - started) / 10_000;
-    for (const block of blocks.values()) this.count.instructions += block.count;
+    this.count.add('regions', 1);
+    this.count.add('wasmBytes', emitted.bytes.length);
+    this.count.add('milliseconds', (this.hart.clock.ticks() - started) / 10_000);
+    for (const block of blocks.values()) this.count.add('instructions', block.count);
+    this.countLive();
     return true;
+  }
+
+  private countLive(): void {
+    this.count.set('liveRegions', this.modules);
+    this.count.set('livePages', this.pages.size);
+    this.count.set('slots', this.nextSlot - 1);
   }
 
   private slotOf(page: Page, offset: number): number {
@@ -133,7 +146,7 @@ export class Translator {
     return page;
   }
 
-  private drop(page: Page): void {
+  private drop(page: Page, why: CounterName): void {
     for (const slot of page.slots.values()) {
       this.table.set(slot, this.stub);
       this.freeSlots.push(slot);
@@ -143,12 +156,13 @@ export class Translator {
     this.freeMaps.push(page.map);
     this.pages.delete(page.frame);
     this.modules -= page.compiled.size;
-    this.count.dropped += page.compiled.size;
+    this.count.add(why, page.compiled.size);
+    this.countLive();
   }
 
   private reset(): void {
-    for (const page of [...this.pages.values()]) this.drop(page);
-    this.count.resets++;
+    for (const page of [...this.pages.values()]) this.drop(page, 'droppedFull');
+    this.count.add('resets', 1);
     this.hart.core.flush_all(this.hart.state.base);
   }
 
@@ -162,7 +176,7 @@ export class Translator {
     if (behind > dirtyLogSize - 16) {
       for (const page of [...this.pages.values()]) {
         if ((this.flags[page.frame]! & 2) === 0 && layout.harts === 1) continue;
-        this.drop(page);
+        this.drop(page, 'droppedOverrun');
         dropped++;
       }
     } else {
@@ -171,7 +185,7 @@ export class Translator {
         const frame = this.words[(at.dirtyLog >>> 2) + entry]!;
         const page = this.pages.get(frame);
         if (page === undefined) continue;
-        this.drop(page);
+        this.drop(page, 'droppedRewritten');
         dropped++;
       }
     }
