@@ -1,0 +1,167 @@
+/**
+ * Traps, delegation, interrupts and address translation, on both engines. Each program ends in the
+ * loop at 0x8000_0800, where every trap vector points. Sections are those of the privileged
+ * specification.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { assemble } from '../../../isa/assemble.ts';
+import { bare, engines, put } from '../../../isa/bare.ts';
+import type { Bare, Engine } from '../../../isa/bare.ts';
+import type { Wide } from '../../../../src-main/engines/riscv/layout.ts';
+
+const base = 0x8000_0000n;
+const end = base + 0x800n;
+const interrupt = 1n << 63n;
+const user = 0, supervisor = 1, machine = 3; // prettier-ignore
+const sum = 1n << 18n, mxr = 1n << 19n, mprv = 1n << 17n; // prettier-ignore
+const spp = 0x100n, tvm = 1n << 20n, tw = 1n << 21n, tsr = 1n << 22n; // prettier-ignore
+
+/** Sv39: the first gigabyte of RAM as it stands, and small pages at 0x1000, 0x2000, 0x3000. */
+const sv39 = (asid: bigint, root: bigint) => (8n << 60n) | (asid << 44n) | ((base + root) >> 12n);
+const pte = (to: bigint, bits: bigint) => (((base + to) >> 12n) << 10n) | bits;
+const rw = 0xc7n, onlyX = 0xc9n, forUser = 0x10n, table = 1n; // prettier-ignore
+
+interface Start {
+  mode: number;
+  source: string;
+  csr?: Partial<Record<Wide, bigint>>;
+  irq?: number;
+  pages?: [number, bigint][];
+}
+
+function words(m: Bare): DataView {
+  return new DataView(m.ram.buffer, m.ram.byteOffset, m.ram.byteLength);
+}
+
+function start(engine: Engine, { mode, source, csr = {}, irq = 0, pages = [] }: Start): Bare {
+  const m = bare(engine);
+  put(m, assemble(`${source}\nlast:\njal zero, last`));
+  put(m, assemble('done:\njal zero, done'), 0x800);
+  for (const [at, value] of pages) words(m).setBigUint64(at, value, true);
+  const { state, core } = m.hart;
+  for (const [name, value] of Object.entries({ mtvec: end, stvec: end, ...csr })) {
+    state.setWide(name as Wide, value);
+  }
+  state.setWord('priv', mode);
+  state.setWord('irq', irq);
+  state.setWord('poke', 1);
+  core.flush_all(state.base);
+  m.hart.refuel(200);
+  for (let turns = 0; turns < 100 && state.word('fuel') > 0; turns++) {
+    if (core.run(state.base) === 2) state.poke(1);
+  }
+  return m;
+}
+
+/** Page tables at 0x10_0000 whose small pages are `leaves`. */
+function tables(...leaves: bigint[]): [number, bigint][] {
+  return [
+    [0x10_0010, pte(0n, 0xcfn)],
+    [0x10_0000, pte(0x10_1000n, table)],
+    [0x10_1000, pte(0x10_2000n, table)],
+    ...leaves.map((leaf, n): [number, bigint] => [0x10_2008 + n * 8, leaf]),
+  ];
+}
+
+const paged = (asid = 1n) => sv39(asid, 0x10_0000n);
+const load = 'li a0, 0x1000\nlw a1, 0(a0)';
+
+for (const engine of engines) {
+  describe(engine.name, () => {
+    test('3.1.8: a delegated call goes to S, another to M', () => {
+      const csr = { medeleg: 0x100n };
+      const delegated = start(engine, { mode: user, source: 'nop\necall', csr });
+      assert.equal(delegated.hart.state.wide('scause'), 8n);
+      assert.equal(delegated.hart.state.wide('sepc'), base + 4n);
+      assert.equal(delegated.hart.state.word('priv'), supervisor);
+      assert.equal(delegated.hart.state.wide('mstatus') & spp, 0n);
+      const kept = start(engine, { mode: supervisor, source: 'ecall' });
+      assert.equal(kept.hart.state.wide('mcause'), 9n);
+      assert.equal(kept.hart.state.wide('mepc'), base);
+      assert.equal((kept.hart.state.wide('mstatus') >> 11n) & 3n, 1n);
+    });
+
+    test('3.1.9: interrupts in the order MEI MSI MTI SEI SSI STI', () => {
+      const all = 0xaaan;
+      const csr = { mie: all, stimecmp: 0n };
+      let due = all;
+      for (const cause of [11n, 3n, 7n, 9n, 1n, 5n]) {
+        const m = start(engine, { mode: user, source: 'nop', csr, irq: Number(due) });
+        assert.equal(m.hart.state.wide('mcause'), interrupt | cause);
+        due &= ~(1n << cause);
+      }
+    });
+
+    test('10.1.1: S waits with SIE clear, U does not; vectors are by cause', () => {
+      const csr = { mie: 0x200n, mideleg: 0x222n, stvec: (end - 36n) | 1n };
+      const held = start(engine, { mode: supervisor, source: 'li a0, 7', csr, irq: 0x200 });
+      assert.equal(held.x(10), 7n);
+      assert.equal(held.hart.state.wide('scause'), 0n);
+      const taken = start(engine, { mode: user, source: 'li a0, 7', csr, irq: 0x200 });
+      assert.equal(taken.hart.state.wide('scause'), interrupt | 9n);
+      assert.equal(taken.hart.state.wide('pc'), end);
+    });
+
+    test('3.1.6.5: TVM, TW and TSR make satp, wfi and sret of S illegal', () => {
+      for (const [bit, source] of [
+        [tvm, 'csrrs a0, satp, zero'],
+        [tvm, 'sfence.vma'],
+        [tw, 'wfi'],
+        [tsr, 'sret'],
+      ] as const) {
+        const m = start(engine, { mode: supervisor, source, csr: { mstatus: bit } });
+        assert.equal(m.hart.state.wide('mcause'), 2n, source);
+        assert.equal(m.hart.state.wide('mtval'), BigInt(assemble(source)[0]!), source);
+      }
+    });
+
+    test('10.1.1: S reads a page of U with SUM, an execute-only page with MXR', () => {
+      for (const [leaf, bit] of [
+        [pte(0x20_0000n, rw | forUser), sum],
+        [pte(0x20_0000n, onlyX), mxr],
+      ] as const) {
+        const pages: [number, bigint][] = [...tables(leaf), [0x20_0000, 77n]];
+        const plain = { satp: paged() };
+        const closed = start(engine, { mode: supervisor, source: load, csr: plain, pages });
+        assert.equal(closed.hart.state.wide('mcause'), 13n);
+        assert.equal(closed.hart.state.wide('mtval'), 0x1000n);
+        const csr = { satp: paged(), mstatus: bit };
+        assert.equal(start(engine, { mode: supervisor, source: load, csr, pages }).x(11), 77n);
+      }
+    });
+
+    test('3.1.6.3: with MPRV, M reads by the tables and rights of MPP', () => {
+      const pages: [number, bigint][] = [...tables(pte(0x20_0000n, rw)), [0x20_0000, 77n]];
+      const csr = { satp: paged(), mstatus: mprv | (1n << 11n) };
+      assert.equal(start(engine, { mode: machine, source: load, csr, pages }).x(11), 77n);
+      const asUser = { satp: paged(), mstatus: mprv };
+      const m = start(engine, { mode: machine, source: load, csr: asUser, pages });
+      assert.equal(m.hart.state.wide('mcause'), 13n);
+    });
+
+    test('10.3.1: a load sets A, a store sets D, where menvcfg.ADUE allows it', () => {
+      const pages = tables(pte(0x20_0000n, 7n), pte(0x20_1000n, 7n));
+      const source = 'li a0, 0x1000\nli a2, 0x2000\nlw a1, 0(a0)\nsw a1, 0(a2)';
+      const csr = { satp: paged(), menvcfg: 1n << 61n };
+      const m = start(engine, { mode: supervisor, source, csr, pages });
+      assert.equal(words(m).getBigUint64(0x10_2008, true), pte(0x20_0000n, 0x47n));
+      assert.equal(words(m).getBigUint64(0x10_2010, true), pte(0x20_1000n, 0xc7n));
+      const refused = start(engine, { mode: supervisor, source, csr: { satp: paged() }, pages });
+      assert.equal(refused.hart.state.wide('mcause'), 13n);
+    });
+
+    test('10.2.1: a changed entry is seen after the fence', () => {
+      const pages: [number, bigint][] = [
+        ...tables(pte(0x20_0000n, rw)),
+        [0x20_0000, 77n],
+        [0x20_1000, 78n],
+      ];
+      const swap = 'ld t2, 0(t0)\nadd t2, t2, t3\nsd t2, 0(t0)\nsfence.vma\nlw a2, 0(a0)';
+      const source = `${load}\nlui t0, 0x80102000\naddi t0, t0, 8\nslli t0, t0, 32
+        srli t0, t0, 32\nli t3, 0x400\n${swap}`;
+      const m = start(engine, { mode: supervisor, source, csr: { satp: paged() }, pages });
+      assert.deepEqual([m.x(11), m.x(12)], [77n, 78n]);
+    });
+  });
+}
