@@ -223,7 +223,8 @@ export function processesOf(runDirectory: string): number[] {
 
 /** Everything a home's run directory has running, machine by machine, until nothing is left. */
 async function killAll(run: string): Promise<void> {
-  const pattern = `uml_dir=${run}/`;
+  // A native machine says it in `uml_dir=`, a portable one as a word of its own.
+  const pattern = `${run}/`;
   for (let round = 0; round < 100; round++) {
     const alive = readdirSync('/proc')
       .map(Number)
