@@ -48,6 +48,10 @@ export type GuestOptions = {
   arguments?: string[];
   memoryMib?: number;
   environment?: Record<string, string>;
+  /** A program of the host, with its arguments, that runs the kernel, such as strace. */
+  under?: readonly string[];
+  /** The kernel’s standard input is a pipe, `guest.process.stdin`; without it there is none. */
+  input?: boolean;
   /** Packs the initial RAM disk. */
   pack?: (archive: Uint8Array) => Uint8Array;
 };
@@ -75,9 +79,11 @@ export function bootGuest(t: TestContext, kernel: KernelInfo, options: GuestOpti
   const archive = guestArchive(options.script, options.files);
   const initrd = join(directory, 'initrd');
   writeFileSync(initrd, options.pack ? options.pack(archive) : archive);
+  const [program = kernel.path, ...before] = [...(options.under ?? []), kernel.path];
   const child = spawn(
-    kernel.path,
+    program,
     [
+      ...before,
       `mem=${options.memoryMib ?? 64}M`,
       `initrd=${initrd}`,
       'rdinit=/init',
@@ -88,7 +94,7 @@ export function bootGuest(t: TestContext, kernel: KernelInfo, options: GuestOpti
       ...(options.arguments ?? []),
     ],
     {
-      stdio: ['ignore', 'pipe', 'ignore'],
+      stdio: [options.input ? 'pipe' : 'ignore', 'pipe', 'ignore'],
       env: { HOME: directory, PATH: '/usr/bin:/bin', TMPDIR: '/dev/shm', ...options.environment },
     },
   );

@@ -1,0 +1,147 @@
+/**
+ * What the edits of feature `quick` spare, seen without a clock: strace on the host shows which
+ * calls a kernel and the processes of its programs make, and which faults they take, between two
+ * words that a program in the guest says.
+ */
+import { after, before, test, type TestContext } from 'node:test';
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bootGuest, ourKernel, scratch, type GuestFile } from './kernel-guest.ts';
+
+const pages = 64;
+/** Of what a stretch takes besides what it is about: its words, its stack, its first steps. */
+const slack = 12;
+
+const toucher = `
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static volatile char *memory(int kind)
+{
+  return mmap(0, ${pages} * 4096, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
+}
+
+static void say(const char *word)
+{
+  write(1, word, strlen(word));
+}
+
+int main(int count, char **words)
+{
+  const char *what = words[1];
+  volatile char *at = memory(strcmp(what, "shared") ? MAP_PRIVATE : MAP_SHARED);
+  int word = 1;
+
+  if (!strcmp(what, "swap")) {
+    syscall(SYS_futex, &word, 85, 2, 0, 0, 0);
+    printf("SWAP %s\\n", errno == EAGAIN ? "known" : strerror(errno));
+    return 0;
+  }
+  if (!strcmp(what, "shared"))
+    for (int i = 0; i < ${pages}; i++)
+      (void) at[i * 4096];
+  if (!strcmp(what, "forked"))
+    for (int i = 0; i < ${pages}; i++)
+      at[i * 4096] = i;
+  if (!strcmp(what, "forked") && fork()) {
+    wait(0);
+    /* The child's copies are its own. */
+    for (int i = 0; i < ${pages}; i++)
+      if (at[i * 4096] != i)
+        return 1;
+    say("SAME\\n");
+    return 0;
+  }
+  say("FROM\\n");
+  for (int i = 0; i < ${pages}; i++)
+    at[i * 4096] = 100;
+  say("TO\\n");
+  return 0;
+}
+`;
+
+const place = mkdtempSync(join(tmpdir(), 'toucher-'));
+let files: GuestFile[];
+before(() => {
+  writeFileSync(join(place, 'toucher.c'), toucher);
+  const flags = ['-static', '-O1', '-D_GNU_SOURCE', '-o', join(place, 'toucher')];
+  execFileSync('gcc', [...flags, join(place, 'toucher.c')]);
+  files = [{ path: 'toucher', bytes: readFileSync(join(place, 'toucher')), mode: 0o755 }];
+});
+after(() => rmSync(place, { recursive: true, force: true }));
+
+/** What the host saw of the guest between the lines FROM and TO of its console. */
+async function seen(t: TestContext, script: string, ...calls: string[]): Promise<string[]> {
+  const log = join(scratch(t), 'strace');
+  const guest = bootGuest(t, await ourKernel('up'), {
+    script,
+    files,
+    under: ['strace', '-f', '-qq', '-o', log, '-e', `trace=${['write', ...calls].join()}`],
+    arguments: ['seccomp=on', 'quiet'],
+  });
+  const console = await guest.ended;
+  const lines = readFileSync(log, 'utf8').split('\n');
+  const from = lines.findIndex((line) => line.includes('write(') && line.includes('"FROM'));
+  const to = lines.findIndex((line) => line.includes('write(') && line.includes('"TO'));
+  assert.ok(from >= 0 && to > from, `no stretch between FROM and TO on the console:\n${console}`);
+  return lines.slice(from + 1, to).filter((line) => !line.includes(' write('));
+}
+
+const faults = (lines: string[]) => lines.filter((line) => line.includes('--- SIGSEGV')).length;
+
+test('programs started one after the other share a few processes of the host', async (t) => {
+  const starts = 'for i in 1 2 3 4 5 6 7 8; do /bin/busybox true; done';
+  const lines = await seen(t, `${starts}\necho FROM\n${starts}\necho TO`, 'clone', 'clone3');
+  // What the shell asks for is shown too, as a call of its own process; the kernel answers it.
+  assert.equal(lines.filter((line) => /clone3?\(.*SIGCHLD, child_tid/.test(line)).length, 8);
+  assert.deepEqual(lines.filter((line) => /clone3?\((?!.*SIGCHLD, child_tid)/.test(line)), []);
+});
+
+test('fresh memory is written with one fault for eight pages', async (t) => {
+  const count = faults(await seen(t, '/toucher fresh'));
+  assert.ok(count >= pages / 8 && count <= pages / 8 + slack, `${count} faults`);
+});
+
+test('memory shared by a fork is copied with one fault for eight pages', async (t) => {
+  const count = faults(await seen(t, '/toucher forked'));
+  assert.ok(count >= pages / 8 && count <= pages / 8 + slack, `${count} faults`);
+});
+
+test('shared memory that was read is written without a fault', async (t) => {
+  const count = faults(await seen(t, '/toucher shared'));
+  assert.ok(count <= slack, `${count} faults`);
+});
+
+test('what is mapped for a program is there at once', async (t) => {
+  const lines = await seen(t, '/toucher fresh', 'mmap');
+  const maps = lines.filter((line) => line.includes('mmap(') && line.includes('MAP_FIXED'));
+  assert.ok(maps.length >= pages / 8, `${maps.length} maps`);
+  assert.deepEqual(maps.filter((line) => !line.includes('MAP_POPULATE')), []);
+});
+
+test('no descriptor is sent to map memory of the guest', async (t) => {
+  const lines = await seen(t, '/toucher fresh', 'mmap', 'sendmsg', 'recvmsg');
+  assert.ok(lines.some((line) => line.includes('mmap(')));
+  assert.deepEqual(lines.filter((line) => /(send|recv)msg\(/.test(line)), []);
+});
+
+test('a kernel and its programs ask to hand over in one call', async (t) => {
+  const lines = await seen(t, '/toucher fresh', 'futex');
+  const asked = (operation: RegExp) => new Set(
+    lines.filter((line) => operation.test(line)).map((line) => line.split(' ')[0]),
+  ).size;
+  assert.ok(asked(/futex\([^,]+, (?:0x55|FUTEX_\S*0x55|85)\b/) >= 2, lines.slice(0, 9).join('\n'));
+});
+
+test('a kernel of ours knows how to hand over', async (t) => {
+  const guest = bootGuest(t, await ourKernel('up'), { script: '/toucher swap', files });
+  assert.equal(await guest.line('SWAP'), 'SWAP known');
+});
