@@ -1,8 +1,8 @@
 /**
  * Our edits that make User Mode Linux quick, above all when it runs in itself: there each system
  * call that the inner kernel makes is a whole round trip of the outer one, so what counts is how
- * many it makes for a fault, a call, a fork and an exec. `npm run bench -- nesting` measures it;
- * test/guest/kernel-quick.test.ts shows what can be seen of each without a clock.
+ * many it makes for a fault, a call, a fork and an exec. test/guest/kernel-quick.test.ts shows what
+ * can be seen of each without a clock.
  */
 import type { KernelEdit } from './edits.ts';
 
