@@ -112,6 +112,39 @@ describe('the main job in the window', { concurrency: false }, () => {
     await shot('overview');
   });
 
+  test('a machine in a machine in a machine, each with its own console', async () => {
+    await window.newMachine({ name: 'house' });
+    for (const [outer, inner] of [['house', 'room'], ['room', 'closet']] as const) {
+      await window.untilState(outer, 'Running', 60_000);
+      await window.menu(outer, 'New machine inside…');
+      const sheet = window.dialog(`New machine inside ${outer}`);
+      await sheet.getByLabel('Name').fill(inner);
+      await sheet.getByRole('button', { name: 'Create and start' }).click();
+    }
+    await window.untilState('closet', 'Running', 60_000);
+    for (const name of ['house', 'room', 'closet']) {
+      await window.openMachine(name, 'Console');
+      await window.untilConsole(new RegExp(`${name} login:`), 60_000);
+      await window.type('root\n');
+      await window.untilConsole(/# ?$/m);
+      await window.type('echo here-is-$(hostname)\n');
+      await window.untilConsole(new RegExp(`^here-is-${name}$`, 'm'));
+    }
+    await shot('nested');
+  });
+
+  test('the outermost shows what is used inside, and is stopped together with it', async () => {
+    await window.openMachine('house', 'Overview');
+    const main = page.getByRole('main');
+    await main.getByText(/inside/).first().waitFor();
+    await page.waitForTimeout(3000);
+    assert.match((await main.textContent()) ?? '', /inside\s*[1-9][\d.]* MiB/);
+    await shot('nested-overview');
+    await window.press('Stop');
+    await window.dialog(/^Stop “house”/).getByRole('button', { name: 'Stop all' }).click();
+    for (const name of ['closet', 'room', 'house']) await window.untilState(name, 'Off', 60_000);
+  });
+
   test('a closed window ends nothing, and a new one shows the same console', async () => {
     await page.reload();
     await window.ready();
