@@ -108,11 +108,7 @@ function hostHandlers(app: App) {
 
 function machineHandlers(app: App) {
   const find = (name: string) => app.machines.find(name);
-  const then = async (name: string, work: (driver: Driver) => Promise<unknown>) => {
-    const driver = find(name);
-    await work(driver);
-    return app.viewMachine(driver);
-  };
+  const then = viewAfter(app);
   return {
     'file.grant': ({ path }: Params<'file.grant'>, caller: Caller) => {
       mustBeTrusted(caller);
@@ -161,13 +157,18 @@ function machineHandlers(app: App) {
   };
 }
 
-/** What makes a machine another state. */
-function lifeHandlers(app: App) {
-  const then = async (name: string, work: (driver: Driver) => Promise<unknown>) => {
+/** Does something with a machine, and answers with what it is then. */
+function viewAfter(app: App) {
+  return async (name: string, work: (driver: Driver) => Promise<unknown>) => {
     const driver = app.machines.find(name);
     await work(driver);
     return app.viewMachine(driver);
   };
+}
+
+/** What makes a machine another state. */
+function lifeHandlers(app: App) {
+  const then = viewAfter(app);
   return {
     'machine.start': ({ machine }: Params<'machine.start'>) => then(machine, (d) => d.start()),
     'machine.stop': ({ machine, timeoutMs, children }: Params<'machine.stop'>) =>
