@@ -32,6 +32,15 @@ export function parseOffers(madison: string): SourceOffer[] {
   return offers.sort((a, b) => compareVersions(b.version, a.version));
 }
 
+/** The newest version of one package that `apt-cache madison` names. */
+export function newestVersion(madison: string, name: string): string | undefined {
+  const versions = madison.split('\n').slice(0, offersMax).flatMap((line) => {
+    const [cell, version = ''] = line.split('|').map((each) => each.trim());
+    return cell === name && /^\d[\w.+~:-]*$/.test(version) ? [version] : [];
+  });
+  return versions.sort(compareVersions).at(-1);
+}
+
 type Parts = { epoch: number; upstream: string; revision: string };
 
 function splitVersion(version: string): Parts {

@@ -34,6 +34,13 @@ export type KernelFeatures = {
 export type KernelOrigin = 'up' | 'smp' | 'riscv64' | 'packaged' | 'imported';
 export type KernelEngine = 'native' | 'portable';
 
+export type SharedLibrary = {
+  /** Absolute, on the host. */
+  readonly file: string;
+  /** Absolute, where the kernel looks for it: another path when it brought its own libraries. */
+  readonly seenAs: string;
+};
+
 export type KernelInfo = {
   readonly id: string;
   /** As the kernel names itself: `7.2.13-nymph`. */
@@ -47,8 +54,8 @@ export type KernelInfo = {
   readonly features: KernelFeatures;
   /** The one the user chose for machines that name none. */
   readonly default: boolean;
-  /** Absolute host paths of the program loader and every library it needs. */
-  readonly sharedLibraries: readonly string[];
+  /** The program loader first, then every library it needs. */
+  readonly sharedLibraries: readonly SharedLibrary[];
   /** Why it cannot run on this host; a sentence. */
   readonly obstacle?: string;
 };
@@ -161,6 +168,11 @@ export function chooseKernel(
     imported: 'it is the only kernel that fits',
   };
   return choice(best, cpus, reasons[best.flavour]);
+}
+
+/** Whether any kernel runs machines of an engine on this host. */
+export function canRun(all: readonly KernelInfo[], engine: KernelEngine): boolean {
+  return all.some((kernel) => kernel.engine === engine && kernel.obstacle === undefined);
 }
 
 function noKernel(obstacle: string | undefined): string {

@@ -15,12 +15,20 @@ export interface PlannedDisk {
   readonly backing?: string;
 }
 
+/** A file that a kernel needs beside itself: its loader or a library. */
+export interface SharedLibrary {
+  /** Absolute, on the host. */
+  readonly file: string;
+  /** Absolute, where the kernel looks for it. Another path than `file` wants a compartment. */
+  readonly seenAs: string;
+}
+
 export interface LaunchPlan {
   readonly name: string;
   readonly spec: MachineSpec;
   readonly kernel: {
     readonly path: string;
-    readonly sharedLibraries: readonly string[];
+    readonly sharedLibraries: readonly SharedLibrary[];
     readonly seccomp: boolean;
   };
   readonly initramfs: string;

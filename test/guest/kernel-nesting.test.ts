@@ -11,11 +11,9 @@ import { bootGuest, guestArchive, ourKernel, type GuestFile } from './kernel-gue
 /** The kernel itself, what it needs to run, and an initial RAM disk for it. */
 function innerFiles(kernel: KernelInfo, script: string, files: GuestFile[] = []): GuestFile[] {
   return [
-    ...[kernel.path, ...kernel.sharedLibraries].map((path) => ({
-      path: path === kernel.path ? 'linux' : path.slice(1),
-      bytes: readFileSync(path),
-      mode: 0o755,
-    })),
+    ...[{ file: kernel.path, seenAs: '/linux' }, ...kernel.sharedLibraries].map(
+      ({ file, seenAs }) => ({ path: seenAs.slice(1), bytes: readFileSync(file), mode: 0o755 }),
+    ),
     { path: 'inner', bytes: guestArchive(script, files) },
   ];
 }

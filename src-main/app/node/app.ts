@@ -144,7 +144,7 @@ export class App {
     await app.layout.open();
     await app.machines.open();
     await app.firstTime();
-    if (options.buildKernels && canBuildKernel()) void app.buildMissingKernels();
+    if (options.buildKernels) void app.bringKernels();
     app.memoryReturn.open();
     app.networkTimer = setInterval(() => app.announceBusyNetworks(), 1000).unref();
     return app;
@@ -249,8 +249,13 @@ export class App {
     }
   }
 
-  /** Until it is there the packaged kernel serves; both flavours, one after the other. */
-  private async buildMissingKernels(): Promise<void> {
+  /** Until it is there a packaged kernel serves; both flavours, one after the other. */
+  private async bringKernels(): Promise<void> {
+    const native = process.platform === 'linux' && process.arch === 'x64';
+    if (native && !this.kernels.canRun('native')) {
+      await this.jobs.wait(this.kernels.fetchPackaged().id);
+    }
+    if (!canBuildKernel()) return;
     for (const flavour of ['up', 'smp'] as const) {
       if (this.kernels.list().some((kernel) => kernel.flavour === flavour)) continue;
       const { state } = await this.jobs.wait(this.kernels.build(flavour).id);

@@ -3,7 +3,6 @@
  * native engine's is made by the set-up and as a job at the first start; the portable one's is made
  * when somebody first asks for it, or by the set-up where there is a compiler for it.
  */
-import { Refusal } from '../../base/refusal.ts';
 import type { EngineName } from '../../contract/machine.ts';
 import type { JobView } from '../../contract/things.ts';
 import { buildKernel } from '../../kernels/node/build.ts';
@@ -35,7 +34,7 @@ export class EngineKit {
   }
 
   ready(engine: EngineName): boolean {
-    return this.hasKernel(engine) && this.images.has(tinyFor(engine));
+    return this.kernels.canRun(engine) && this.images.has(tinyFor(engine));
   }
 
   /** The job that makes what is missing; one that is at it already; or null. */
@@ -53,7 +52,7 @@ export class EngineKit {
       await buildBootRamdisk(this.paths, architectureOf[engine]);
       job.report(undefined, 'Tiny Linux');
       await this.images.ensureTiny(tinyFor(engine), job);
-      if (!this.hasKernel(engine)) {
+      if (!this.kernels.canRun(engine)) {
         await buildKernel({
           cacheDirectory: this.paths.kernels,
           flavour: engine === 'portable' ? 'riscv64' : 'up',
@@ -65,15 +64,5 @@ export class EngineKit {
       }
       return engine;
     });
-  }
-
-  private hasKernel(engine: EngineName): boolean {
-    try {
-      this.kernels.choose(engine, 1, 'auto');
-      return true;
-    } catch (thrown) {
-      if (thrown instanceof Refusal) return false;
-      throw thrown;
-    }
   }
 }

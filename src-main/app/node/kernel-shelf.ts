@@ -6,9 +6,10 @@ import { Refusal } from '../../base/refusal.ts';
 import type { JobView, KernelView } from '../../contract/things.ts';
 import type { EngineName } from '../../contract/machine.ts';
 import type { KernelFlavour } from '../../kernels/fragment.ts';
-import { chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
+import { canRun, chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
 import { buildKernel } from '../../kernels/node/build.ts';
 import { defaultName, openKernelLibrary, type KernelLibrary } from '../../kernels/node/library.ts';
+import { fetchPackagedKernel } from '../../kernels/node/packaged.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
 
@@ -73,6 +74,26 @@ export class KernelShelf {
       const waits = thrown instanceof Refusal && thrown.code === 'unavailable' && this.underWay();
       throw waits ? new Refusal('unavailable', stillBuilding) : thrown;
     }
+  }
+
+  canRun(engine: EngineName): boolean {
+    return canRun(this.kernels, engine);
+  }
+
+  /** Brings the mirror's packaged kernel, for a host where none can run yet. */
+  fetchPackaged(): JobView {
+    if (this.underWay()) throw new Refusal('in-use', 'A kernel is being built already.');
+    const title = 'Fetch a kernel for the first minutes';
+    return this.jobs.start({ kind: 'kernel-build', title }, async (job) => {
+      const kernel = await fetchPackagedKernel({
+        cacheDirectory: this.paths.kernels,
+        signal: job.signal,
+        onStep: (step) => job.report(undefined, step),
+        log: (line) => job.log(line),
+      });
+      await this.refresh();
+      return kernel.id;
+    });
   }
 
   build(flavour: KernelFlavour): JobView {

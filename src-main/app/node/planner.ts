@@ -8,6 +8,7 @@ import { Refusal } from '../../base/refusal.ts';
 import type { EngineName } from '../../contract/machine.ts';
 import type { Inside, LaunchPlan, PlannedDisk } from '../../machine/engine.ts';
 import { formatSize, type MachineSpec } from '../../machine/spec.ts';
+import type { KernelInfo } from '../../kernels/kernel.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { KernelShelf } from './kernel-shelf.ts';
 import type { Paths } from './paths.ts';
@@ -63,6 +64,8 @@ export class Planner {
     if (!existsSync(kernel.path)) {
       throw new Refusal('not-found', `The kernel “${kernel.id}” is gone; choose another one.`);
     }
+    const confined = spec.confinement === 'on' && this.confinement.works;
+    if (!confined && !inside) refuseOwnLibraries(kernel);
     const plan: LaunchPlan = {
       name,
       // Fewer processors than asked for, where no kernel can do more; the choice says so.
@@ -80,7 +83,7 @@ export class Planner {
       ),
       directory,
       runDirectory: this.runDirectory(spec.id),
-      confined: spec.confinement === 'on' && this.confinement.works,
+      confined,
       ...(inside ? { inside } : {}),
     };
     return { plan, kernel: { id: kernel.id, choice } };
@@ -122,6 +125,16 @@ export class Planner {
       `“${name}” asks for ${asked} of memory; this host has ${has} free.`,
     );
   }
+}
+
+/** Only in a compartment can a kernel be shown other libraries than the host's. */
+function refuseOwnLibraries({ id, sharedLibraries }: KernelInfo): void {
+  if (sharedLibraries.every(({ file, seenAs }) => file === seenAs)) return;
+  throw new Refusal(
+    'unavailable',
+    `The kernel “${id}” has libraries of its own, so it runs in a compartment only; ` +
+      'build ours with "nymph kernel build".',
+  );
 }
 
 export function availableMemoryBytes(): number | undefined {

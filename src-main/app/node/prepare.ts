@@ -1,12 +1,15 @@
 /**
  * What the set-up makes before the app opens, each only when it is missing: the boot ramdisk and
  * Tiny Linux (moments), and, where it cannot wait, the vkernel in both flavours (minutes). For the
- * app itself the kernel is not waited for: it is built as a job while the packaged one serves.
+ * app itself the kernel is not waited for: it is built as a job while a packaged one serves, which
+ * is fetched (seconds) where the installed one cannot.
  */
 import { readdir } from 'node:fs/promises';
 import { missingBuildPackages, buildKernel } from '../../kernels/node/build.ts';
 import type { KernelFlavour } from '../../kernels/fragment.ts';
+import { canRun } from '../../kernels/kernel.ts';
 import { openKernelLibrary } from '../../kernels/node/library.ts';
+import { fetchPackagedKernel } from '../../kernels/node/packaged.ts';
 import { recipeOf } from '../../kernels/recipe.ts';
 import { buildTiny } from '../../images/node/tiny.ts';
 import { buildBootRamdisk, builtDirectory, tinyKey } from './image-makers.ts';
@@ -25,6 +28,7 @@ export interface PrepareStep {
 export function prepareSteps(wanted: { kernels: boolean }): PrepareStep[] {
   return [
     { title: 'Tiny Linux', needed: tinyMissing, run: makeTiny },
+    ...(wanted.kernels ? [] : [firstKernel]),
     ...(wanted.kernels ? [kernelStep('up'), kernelStep('smp'), kernelStep('riscv64')] : []),
     ...(wanted.kernels ? [{ title: 'Tiny Linux for RISC-V', ...portableTiny }] : []),
   ];
@@ -63,6 +67,20 @@ async function makeTiny(report: (fraction: undefined, text: string) => void): Pr
   report(undefined, 'the image');
   await buildTiny({ cache: builtDirectory(paths) });
 }
+
+/** A kernel that can run here at all. */
+const firstKernel: PrepareStep = {
+  title: 'A kernel for the first minutes',
+  needed: async () => {
+    if (process.platform !== 'linux' || process.arch !== 'x64') return false;
+    const library = openKernelLibrary({ cacheDirectory: nymphPaths().kernels });
+    return !canRun(await library.list(), 'native');
+  },
+  run: async (report, signal) => {
+    const onStep = (step: string) => report(undefined, step);
+    await fetchPackagedKernel({ cacheDirectory: nymphPaths().kernels, signal, onStep });
+  },
+};
 
 const kernelTitles: Record<KernelFlavour, string> = {
   up: 'The vkernel',

@@ -8,11 +8,11 @@ import type { LaunchPlan } from '../../machine/engine.ts';
 export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
   return compartmentArguments({
     readOnly: [
-      ...plan.kernel.sharedLibraries,
       plan.kernel.path,
       plan.initramfs,
       ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
     ],
+    libraries: plan.kernel.sharedLibraries,
     writable: [plan.directory, plan.runDirectory],
     directory: plan.directory,
     home: plan.runDirectory,

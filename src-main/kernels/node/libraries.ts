@@ -3,14 +3,17 @@
  * would, by reading files only: a foreign program is never run to learn this. The sandbox binds
  * exactly these.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { readElf, type Elf } from '../elf.ts';
+import type { SharedLibrary } from '../kernel.ts';
 
+/** Where the loaders of Debian and Ubuntu look first. */
+export const libraryFolder = '/lib/x86_64-linux-gnu';
 /** Where the loaders of Debian, Ubuntu and Fedora look when nothing else is said. */
 const defaultFolders = [
-  '/lib/x86_64-linux-gnu',
+  libraryFolder,
   '/usr/lib/x86_64-linux-gnu',
   '/lib64',
   '/usr/lib64',
@@ -21,12 +24,13 @@ const librariesMax = 64;
 const libraryBytesMax = 256 << 20;
 
 /**
- * Absolute paths: the loader first, then libraries in the order they are met.
- * @throws Refusal `unavailable` when this host lacks one, or has too old a version of it.
+ * The loader first, then libraries in the order they are met.
+ * @param root the folder that a kernel with libraries of its own brought them in; `''` is the host.
+ * @throws Refusal `unavailable` when there is one too few, or too old a version of it.
  */
-export function resolveLibraries(elf: Elf, folders: readonly string[] = defaultFolders): string[] {
+export function resolveLibraries(elf: Elf, root = ''): SharedLibrary[] {
   const found = new Map<string, string>();
-  const paths = elf.interpreter === undefined ? [] : [existing(elf.interpreter)];
+  const paths = elf.interpreter === undefined ? [] : [existing(root, elf.interpreter)];
   const queue: Elf[] = [elf];
   for (let each = queue.shift(); each !== undefined; each = queue.shift()) {
     for (const name of each.needed) {
@@ -34,15 +38,15 @@ export function resolveLibraries(elf: Elf, folders: readonly string[] = defaultF
       if (found.size >= librariesMax) {
         throw new Refusal('bad-input', 'This kernel needs too many libraries.');
       }
-      const path = locate(name, [...each.runPath, ...folders]);
+      const path = locate(root, name, [...each.runPath, ...defaultFolders]);
       found.set(name, path);
-      const library = readElf(readFileSync(path));
+      const library = readElf(readFileSync(join(root, path)));
       if (each === elf) checkVersions(name, elf, library);
       queue.push(library);
     }
   }
   for (const path of found.values()) if (!paths.includes(path)) paths.push(path);
-  return paths;
+  return paths.map((path) => ({ file: join(root, path), seenAs: path }));
 }
 
 function checkVersions(name: string, elf: Elf, library: Elf): void {
@@ -55,20 +59,20 @@ function checkVersions(name: string, elf: Elf, library: Elf): void {
   );
 }
 
-function locate(name: string, folders: readonly string[]): string {
-  if (name.includes('/')) return existing(name);
+function locate(root: string, name: string, folders: readonly string[]): string {
+  if (name.includes('/')) return existing(root, name);
   const path = folders
     .filter((folder) => isAbsolute(folder) && !folder.includes('$'))
     .map((folder) => join(folder, name))
-    .find(isLibrary);
+    .find((path) => isLibrary(join(root, path)));
   if (path === undefined) {
     throw new Refusal('unavailable', `This kernel needs the library ${name}, which is missing.`);
   }
   return path;
 }
 
-function existing(path: string): string {
-  if (isAbsolute(path) && existsSync(path) && isLibrary(path)) return path;
+function existing(root: string, path: string): string {
+  if (isAbsolute(path) && isLibrary(join(root, path))) return path;
   throw new Refusal('unavailable', `This kernel needs the file ${path}, which is missing.`);
 }
 

@@ -38,7 +38,7 @@ export type KernelLibraryOptions = {
   wideState?: boolean;
 };
 
-/** Says of a folder where its kernel came from. */
+/** Says of a folder where its kernel came from. A packaged one has its libraries with it. */
 type About = { flavour: KernelOrigin; recipe?: string; source?: { version: string } };
 
 /** What the file itself says. */
@@ -47,6 +47,8 @@ type Said = Pick<KernelInfo, 'version' | 'engine' | 'features' | 'sharedLibrarie
 type Entry = { id: string; about: About; builtMs: number };
 
 const packagedId = 'packaged';
+/** Those that are not of our recipe, in the order they are listed, after ours. */
+const foreignOrigins: readonly KernelOrigin[] = ['imported', 'packaged'];
 const kernelBytesMax = 256 << 20;
 const kernelsMax = 200;
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9._+~-]{0,118}$/;
@@ -189,10 +191,10 @@ export class KernelLibrary {
       if (about && there) entries.push({ id, about, builtMs: there.mtimeMs });
     }
     const version = ({ about }: Entry) => about.source?.version ?? '';
+    const rank = ({ about }: Entry) => foreignOrigins.indexOf(about.flavour);
     return entries.sort((a, b) => {
-      const foreign = [a, b].map((each) => Number(each.about.flavour === 'imported'));
-      if (foreign[0] !== foreign[1]) return foreign[0]! - foreign[1]!;
-      if (foreign[0] === 1) return a.id < b.id ? -1 : 1;
+      if (rank(a) !== rank(b)) return rank(a) - rank(b);
+      if (a.about.flavour === 'imported') return a.id < b.id ? -1 : 1;
       return compareVersions(version(b), version(a)) || b.builtMs - a.builtMs;
     });
   }
@@ -201,11 +203,17 @@ export class KernelLibrary {
     return join(this.#home, id, 'linux');
   }
 
+  /** Where the libraries of a kernel are: on the host, or in its own folder. */
+  async #root(id: string): Promise<string> {
+    const root = join(this.#home, id, 'libraries');
+    return (await stat(root).catch(() => undefined)) ? root : '';
+  }
+
   async #about(id: string): Promise<About | undefined> {
     try {
       const text = await readTextIfThere(join(this.#home, id, 'kernel.json'));
       const about = JSON.parse(text ?? '') as About;
-      if (!['up', 'smp', 'riscv64', 'imported'].includes(about.flavour)) return undefined;
+      if (!['up', 'smp', 'riscv64', ...foreignOrigins].includes(about.flavour)) return undefined;
       return typeof (about.source?.version ?? '') === 'string' ? about : undefined;
     } catch {
       return undefined;
@@ -230,7 +238,7 @@ export class KernelLibrary {
       const key = `${path} ${size} ${mtimeMs}`;
       let known = this.#reports.get(key);
       if (known === undefined) {
-        known = read(await readKernelFile(path));
+        known = read(await readKernelFile(path), await this.#root(id));
         if (this.#reports.size >= kernelsMax) this.#reports.clear();
         this.#reports.set(key, known);
       }
@@ -245,10 +253,10 @@ export class KernelLibrary {
 }
 
 /** @throws Refusal `bad-input` no kernel of either engine, `unavailable` a library is missing. */
-function read(bytes: Uint8Array): Said {
+function read(bytes: Uint8Array, root = ''): Said {
   if (!isRiscvImage(bytes)) {
     const { elf, version, features } = inspectKernel(bytes);
-    return { version, features, engine: 'native', sharedLibraries: resolveLibraries(elf) };
+    return { version, features, engine: 'native', sharedLibraries: resolveLibraries(elf, root) };
   }
   const { version, smp } = inspectImage(bytes);
   return { version, engine: 'portable', sharedLibraries: [], features: { ...noFeatures, smp } };

@@ -1,7 +1,11 @@
 /** Versions in the order of deb-version(7), and the newest source that apt offers. */
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { compareVersions, parseOffers } from '../../../src-main/kernels/debian-version.ts';
+import {
+  compareVersions,
+  newestVersion,
+  parseOffers,
+} from '../../../src-main/kernels/debian-version.ts';
 
 test('versions stand in the order that dpkg gives them', () => {
   const ordered = [
@@ -40,4 +44,15 @@ test('offers are read newest first, whatever the order and the suites', () => {
     { package: 'linux-source-7.2', version: '7.2.12-1~bpo13+1' },
     { package: 'linux-source-6.1', version: '6.1.176-1' },
   ]);
+});
+
+test('the newest version of one package, which must look like one', () => {
+  const madison = [
+    ' user-mode-linux |   6.1um4+b13 | http://m/debian bookworm/main amd64 Packages',
+    ' user-mode-linux |       7.2um1 | http://m/debian sid/main amd64 Packages',
+    ' user-mode-linux | --option=9.9 | http://m/debian sid/main amd64 Packages',
+    'user-mode-linux-doc | 20.1 | http://m/debian sid/main amd64 Packages',
+  ].join('\n');
+  assert.equal(newestVersion(madison, 'user-mode-linux'), '7.2um1');
+  assert.equal(newestVersion(madison, 'libc6'), undefined);
 });

@@ -31,7 +31,7 @@ export async function fillNestRoot(root: string, plan: LaunchPlan): Promise<void
     await makeDirectory(join(root, folder));
   }
   await copy(plan.kernel.path, join(root, innerPaths.kernel));
-  for (const library of plan.kernel.sharedLibraries) await copy(library, join(root, library));
+  for (const { file, seenAs } of plan.kernel.sharedLibraries) await copy(file, join(root, seenAs));
   await copy(plan.initramfs, join(root, innerPaths.initramfs));
   for (const disk of plan.disks) {
     await hardLink(disk.path, join(root, innerPaths.disks, String(disk.index)));

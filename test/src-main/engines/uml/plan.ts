@@ -13,7 +13,7 @@ export function planOf({ spec, kernel, ...changes }: Changes = {}): LaunchPlan {
     spec: parseSpec(newSpecText({ id: '0a1b2c3d', ...spec })),
     kernel: {
       path: '/kernels/linux',
-      sharedLibraries: ['/lib/libc.so.6'],
+      sharedLibraries: [{ file: '/lib/libc.so.6', seenAs: '/lib/libc.so.6' }],
       seccomp: false,
       ...kernel,
     },

@@ -38,6 +38,13 @@ suite('the compartment of a machine', () => {
     ]);
   });
 
+  test('sees the libraries that a kernel brought in the place of the host’s', () => {
+    const [file, seenAs] = ['/kernels/own/libc.so.6', '/lib/libc.so.6'];
+    const own = sandboxArguments(planOf({ kernel: { sharedLibraries: [{ file, seenAs }] } }), 9);
+    assert.deepEqual(bound(own, '--ro-bind')[0], [file, seenAs]);
+    assert.ok(!bound(own, '--ro-bind').some(([from]) => from === seenAs));
+  });
+
   test('sees nothing else of the host: no other option brings a file in', () => {
     const options = new Set(words.filter((word) => word.startsWith('--')));
     for (const word of [

@@ -157,6 +157,35 @@ test('the libraries of a program are found by reading, loader first', async (t) 
   const kernel = await library.importFile(
     file('mine', makeKernel({ interpreter, needed: ['libc.so.6'] })),
   );
-  assert.equal(kernel.sharedLibraries[0], interpreter);
-  assert.match(kernel.sharedLibraries[1] ?? '', /^\/.*\/libc\.so\.6$/);
+  const [loader, own] = kernel.sharedLibraries;
+  assert.deepEqual(loader, { file: interpreter, seenAs: interpreter });
+  assert.match(own?.seenAs ?? '', /^\/.*\/libc\.so\.6$/);
+  assert.equal(own?.file, own?.seenAs, 'the host’s own');
+});
+
+test('a packaged kernel that was fetched is seen with the libraries it brought', async (t) => {
+  const { library, install, file, directory } = place(t);
+  const home = join(directory, 'installed/packaged-7.2um1');
+  const interpreter = '/lib64/ld-linux-x86-64.so.2';
+  const bytes = makeKernel({ interpreter, needed: ['libown.so.6'] });
+  install('packaged-7.2um1', { flavour: 'packaged', source: { version: '7.2um1' } }, bytes);
+  assert.deepEqual(await library.list(), [], 'the host has no such library');
+  for (const name of ['lib64', 'lib/x86_64-linux-gnu']) {
+    mkdirSync(join(home, 'libraries', name), { recursive: true });
+  }
+  file('installed/packaged-7.2um1/libraries/lib/x86_64-linux-gnu/libown.so.6', makeElf());
+  file(`installed/packaged-7.2um1/libraries${interpreter}`, makeElf());
+  const [kernel] = await library.list();
+  assert.deepEqual(kernel?.sharedLibraries, [
+    { file: join(home, 'libraries', interpreter), seenAs: interpreter },
+    {
+      file: join(home, 'libraries/lib/x86_64-linux-gnu/libown.so.6'),
+      seenAs: '/lib/x86_64-linux-gnu/libown.so.6',
+    },
+  ]);
+  file('linux.uml', makeKernel({ version: '6.1.176' }));
+  const { kernel: chosen } = await library.choose(1);
+  assert.equal(chosen.id, 'packaged-7.2um1', 'before the one that is installed');
+  await library.remove('packaged-7.2um1');
+  assert.deepEqual((await library.list()).map(({ id }) => id), ['packaged']);
 });
