@@ -120,6 +120,57 @@ export const statsSample = z.object({
 });
 export type StatsSample = z.infer<typeof statsSample>;
 
+/** Counted since power-on, but for the three that are live. */
+const translatorCounters = z.object({
+  regions: z.number(),
+  /** Of the guest, in those regions. */
+  instructions: z.number(),
+  wasmBytes: z.number(),
+  /** Spent translating. */
+  milliseconds: z.number(),
+  /** Hot places that only the interpreter runs. */
+  refused: z.number(),
+  /** Regions whose code was written over before a fence.i. */
+  droppedRewritten: z.number(),
+  /** Regions dropped because too much code was written to know what. */
+  droppedOverrun: z.number(),
+  /** Regions dropped to make room, and how often that was needed. */
+  droppedFull: z.number(),
+  resets: z.number(),
+  liveRegions: z.number(),
+  livePages: z.number(),
+  slots: z.number(),
+});
+
+/** What the translator of a running machine does; addresses are hexadecimal. */
+export const translatorView = z.object({
+  /** Where the processors were met of late, the most frequent first. */
+  hot: z.array(
+    z.object({
+      pc: z.string(),
+      mode: z.enum(['U', 'S', 'M']),
+      /** Of all looks; and how much of those met it in translated code. */
+      share: z.number(),
+      translated: z.number(),
+    }),
+  ),
+  /** What each processor's translator did last, newest first. */
+  latest: z.array(
+    z.object({
+      hart: z.number(),
+      kind: z.enum(['translated', 'refused', 'rewritten', 'overrun', 'full']),
+      /** Physical. */
+      address: z.string(),
+      /** Instructions translated, or regions dropped. */
+      count: z.number(),
+      wasmBytes: z.number(),
+    }),
+  ),
+  harts: z.array(translatorCounters),
+  total: translatorCounters,
+});
+export type TranslatorView = z.infer<typeof translatorView>;
+
 const sizeMib = z
   .number()
   .int()

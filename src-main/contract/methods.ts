@@ -12,6 +12,7 @@ import {
   machineName,
   machineView,
   statsSample,
+  translatorView,
   trashedMachine,
   updateMachine,
   type MachineState,
@@ -144,6 +145,12 @@ export const methods = {
     ofMachine,
     z.object({ freedBytes: z.number() }),
     ['running'],
+  ),
+  'machine.translator': row(
+    'What is hot in a portable machine, what was translated and what was thrown away',
+    ofMachine,
+    translatorView,
+    ['starting', 'running', 'stopping'],
   ),
   'machine.log': row(
     'What happened to a machine, newest last',

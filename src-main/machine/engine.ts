@@ -3,6 +3,7 @@
  * every path is checked and every default filled in, and answers with a `RunningMachine`: handles
  * on one operating-system process that goes on living when we do not.
  */
+import type { TranslatorView } from '../contract/machine.ts';
 import type { MachineSpec } from './spec.ts';
 
 /** A disk as the engine is to open it: a raw file, or an overlay over a raw file. */
@@ -128,6 +129,8 @@ export interface RunningMachine {
   /** What its guest frees goes back by itself, so nobody need look for it. */
   readonly returnsFreeMemory?: true;
   sample(): ProcessSample | undefined;
+  /** Of an engine that translates: what is hot, what was translated, what thrown away and why. */
+  translator?(): Promise<TranslatorView>;
   /** Where machines inside this one lie, and how its guest sees that folder. */
   readonly insideRoot?: { readonly directory: string; readonly seenAs: string };
   /** Lets go of our handles; the machine lives on. */

@@ -50,6 +50,7 @@ export const examples: Examples = {
   'machine.resume': ofMachine,
   'machine.reset': ofMachine,
   'machine.reclaim': ofNobody,
+  'machine.translator': ofMachine,
   'machine.log': ofMachine,
   'machine.exec': {
     accepted: { machine, argv: ['ls'], tty: { rows: 24, columns: 80 } },

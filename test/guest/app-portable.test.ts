@@ -90,6 +90,19 @@ suite('a portable machine', () => {
   });
 });
 
+suite('its translator', () => {
+  test('says what is hot and what it has translated', async () => {
+    await sh('rv', 'i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done');
+    const { hot, latest, harts, total } = await call('machine.translator', { machine: 'rv' });
+    assert.equal(harts.length, 2);
+    assert.ok(total.regions > 100 && total.instructions > total.regions, JSON.stringify(total));
+    assert.ok(latest.some(({ kind }) => kind === 'translated'));
+    const [first] = hot;
+    assert.ok(first!.share > 0 && first!.share <= 1, JSON.stringify(first));
+    assert.ok(hot.some(({ mode, translated }) => mode === 'U' && translated > 0.5));
+  });
+});
+
 suite('its memory', () => {
   const heldBytes = async () => {
     const { pid } = await call('machine.get', { machine: 'rv' });
@@ -153,6 +166,15 @@ suite('on a LAN', () => {
     await sh('rv', 'head -c 4000000 /dev/urandom > /var/www/data; httpd -h /var/www');
     const sum = (await sh('rv', 'sha256sum < /var/www/data')).stdout;
     assert.equal((await sh('uml', 'wget -qO- http://rv/data | sha256sum')).stdout, sum);
+  });
+});
+
+suite('a native machine', () => {
+  test('has no translator to speak of', async () => {
+    await assert.rejects(call('machine.translator', { machine: 'uml' }), {
+      code: 'unsupported',
+      message: /runs natively/,
+    });
   });
 });
 

@@ -357,6 +357,7 @@ export class FakeApi implements Api {
     'machine.resume': ({ machine }) => this.put(this.find(machine), { state: 'running' }),
     'machine.reset': ({ machine }) => this.start(this.find(machine)),
     'machine.reclaim': () => ({ freedBytes: 42 * 2 ** 20 }),
+    'machine.translator': () => data.translator,
     'machine.log': ({ machine }) => data.logOf(this.find(machine)),
     'machine.exec': (_, { stream }) => sayOk(stream!),
     'machine.run': (_, { stream }) => sayOk(stream!),
@@ -427,8 +428,7 @@ export class FakeApi implements Api {
     },
     'network.disconnect': ({ machine, network }) => {
       const found = this.find(machine);
-      const nics = found.nics.filter((nic) => nic.network !== network);
-      const next = this.put(found, { nics });
+      const next = this.put(found, { nics: found.nics.filter((nic) => nic.network !== network) });
       this.changedNetwork(network);
       return next;
     },

@@ -2,7 +2,7 @@
  * What the fake backend starts with: one machine in each state a person can meet, two LANs,
  * images and kernels. Test equipment for the window; never shipped.
  */
-import type { MachineView } from '../../src-main/contract/machine.ts';
+import type { MachineView, TranslatorView } from '../../src-main/contract/machine.ts';
 import type {
   Check,
   HostView,
@@ -398,3 +398,16 @@ export function logOf({ sinceMs }: MachineView): { atMs: number; text: string }[
     { atMs: sinceMs, text: 'The guest asked for 10.77.1.3 and got it.' },
   ];
 }
+
+const counted = {
+  regions: 812, instructions: 40_120, wasmBytes: 2_100_300, milliseconds: 240, refused: 3,
+  droppedRewritten: 12, droppedOverrun: 0, droppedFull: 0, resets: 0,
+  liveRegions: 800, livePages: 96, slots: 1400,
+}; // prettier-ignore
+
+export const translator: TranslatorView = {
+  hot: [{ pc: '0xffffffff80012a40', mode: 'S', share: 0.4, translated: 1 }],
+  latest: [{ hart: 0, kind: 'translated', address: '0x80212a40', count: 41, wasmBytes: 2200 }],
+  harts: [counted],
+  total: counted,
+};

@@ -191,6 +191,8 @@ function lifeHandlers(app: App) {
     'machine.reclaim': async ({ machine }: Params<'machine.reclaim'>) => ({
       freedBytes: await app.machines.find(machine).reclaim(),
     }),
+    'machine.translator': ({ machine }: Params<'machine.translator'>) =>
+      app.machines.find(machine).translator(),
   };
 }
 

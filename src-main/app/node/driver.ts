@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { asRefusal, Refusal } from '../../base/refusal.ts';
 import { assert } from '../../base/assert.ts';
-import type { MachineState } from '../../contract/machine.ts';
+import type { MachineState, TranslatorView } from '../../contract/machine.ts';
 import type { DiskSpec, MachineSpec, NicSpec, SpecInput } from '../../machine/spec.ts';
 import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
@@ -249,6 +249,13 @@ export class Driver {
       await machine.reclaim(Math.floor((memory.freeBytes * 7) / 8));
       return Math.max(0, before - (machine.sample()?.memoryHostBytes ?? 0));
     });
+  }
+
+  /** What its translator does; only machines of the portable engine have one. */
+  async translator(): Promise<TranslatorView> {
+    const machine = this.mustRun();
+    if (machine.translator) return machine.translator();
+    throw new Refusal('unsupported', `“${this.name}” runs natively: nothing of it is translated.`);
   }
 
   /** Changes machine.yaml; what a running machine cannot take on waits for its next start. */

@@ -12,6 +12,7 @@ import type { CoreExports, CoreImports } from './cpu/core.ts';
 import type { Bus } from './devices/bus.ts';
 import { sbiCall } from './boot/sbi.ts';
 import type { Clock } from './ports.ts';
+import { Samples } from './jit/trace.ts';
 import { Translator } from './jit/translator.ts';
 import type { Compiled } from './wasm/compile.ts';
 import { ran } from './cpu/interpret.ts';
@@ -91,6 +92,7 @@ export class Hart {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly translator: Translator;
+  private readonly samples: Samples;
   private readonly machineWords: Int32Array;
 
   constructor(shared: Shared, index: number, bus: Bus, clock: Clock) {
@@ -102,6 +104,7 @@ export class Hart {
     this.state = new HartState(memory.buffer, index);
     for (let n = 0; n < layout.harts; n++) this.others.push(new HartState(memory.buffer, n));
     this.machineWords = new Int32Array(memory.buffer, at.machine, 64);
+    this.samples = new Samples(memory.buffer, index);
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
     const imports: CoreImports = {
       mmio_load: (_h, pa, size) => this.bus.load(pa >>> 0, size, this.index),
@@ -156,8 +159,16 @@ export class Hart {
       const why = this.core.run(s.base);
       if (why === ran.wait) this.idle();
       else if (why === ran.attention) this.attention();
-      else if (this.clock.ticks() >= Number(s.wide('stimecmp'))) s.raiseIrq(0x20);
+      else this.sliceEnded();
     }
+  }
+
+  /** Each slice is as many instructions, so what is often met at their ends is what is hot. */
+  private sliceEnded(): void {
+    const s = this.state;
+    const translated = s.word('intranslated') !== 0;
+    this.samples.add({ pc: s.wide('pc'), mode: s.word('priv'), translated });
+    if (this.clock.ticks() >= Number(s.wide('stimecmp'))) s.raiseIrq(0x20);
   }
 
   /** Gives the hart `count` instructions, keeping its count of retired ones. */

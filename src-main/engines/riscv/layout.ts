@@ -50,6 +50,8 @@ export const hartAt = {
   counters: 0x600, // of the translator, see jit/report.ts
   contextFast: 0x800, // 128 × i32: mode bits → TLB of the present satp
   contexts: 0xc00, // 16 × 64 bytes
+  samples: 0x2000, // 1024 looks at where the hart is, see jit/trace.ts
+  trace: 0x8000, // 256 things that its translator did
   tlbs: 0x1_0000,
   heat: 0xa_0000,
 } as const;
@@ -66,7 +68,7 @@ const narrow = [
   'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'waiting', 'sbi', 'fuel',
   'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
-  'seendirty',
+  'seendirty', 'intranslated',
 ] as const; // prettier-ignore
 
 export type Wide = (typeof wide)[number];

@@ -13,6 +13,7 @@ import { imageCommands } from './commands/image.ts';
 import { kernelCommands } from './commands/kernel.ts';
 import { lifeCommands } from './commands/life.ts';
 import { insideCommands } from './commands/inside.ts';
+import { inspectCommands } from './commands/inspect.ts';
 import { networkCommands } from './commands/network.ts';
 import { data, json, say } from './print.ts';
 
@@ -43,6 +44,7 @@ const commands: Commands = {
   ...hostCommands,
   ...lifeCommands,
   ...insideCommands,
+  ...inspectCommands,
   ...imageCommands,
   ...networkCommands,
   ...kernelCommands,

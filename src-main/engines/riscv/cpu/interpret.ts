@@ -154,20 +154,24 @@ const illegalSource = `
 /** Why `run` came back. */
 export const ran = { fuel: 1, wait: 2, attention: 3 } as const;
 
-export function interpreterSource(): string {
-  return `${support}
+const regionCalls = `
 // What an empty table slot holds: back to 'run'.
 export fn region_stub(h: i32, fuel: i32): i32 { return fuel; }
 
 import fn hot(h: i32, ip: i32, pc: i64): i32;
+`;
 
+export function interpreterSource(): string {
+  return `${support}${regionCalls}
 // Runs until the fuel is gone, the hart waits, or the mailbox asks for the host's attention
-// (poke bits 8 and up, which stay set). Poke bit 1: look at interrupts; 4: wfi.
+// (poke bits 8 and up, which stay set). Poke bit 1: look at interrupts; 4: wfi. When the fuel is
+// gone, h.intranslated says which engine used the last of it.
 export fn run(h: i32): i32 {
   let fuel = h.fuel;
   let pc = h.pc;
   let ip = 0;
   let delta = 0L;
+  let translated = 0;
   loop {
     if (h.fault) {
       h.pc = pc; h.fuel = fuel;
@@ -184,7 +188,7 @@ export fn run(h: i32): i32 {
         if (h.waiting && (pending(h) & h.mie) != 0L) h.waiting = 0;
         if (h.waiting) return 2;
       }
-      if (fuel <= 0) return 1;
+      if (fuel <= 0) { h.intranslated = translated; return 1; }
     }
     let e = h.tlb + (i32_of(pc >>> 7L) & TLB_MASK);
     if (load64(e, 16) == (pc & -4096L)) {
@@ -193,6 +197,7 @@ export fn run(h: i32): i32 {
         h.pc = pc;
         fuel = invoke(slot, h, fuel);
         pc = h.pc;
+        translated = 1;
         continue;
       }
       ip = i32_of(pc) + load32(e, 24);
@@ -211,6 +216,7 @@ export fn run(h: i32): i32 {
         if (hot(h, ip, pc)) continue;
       }
     }
+    translated = 0;
     let end = (ip | 4095) + 1;
     loop {
       let len = 4;

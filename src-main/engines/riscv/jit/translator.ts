@@ -5,7 +5,7 @@
  * A frame that is written after its translation lands in the dirty log (see note_store); the next
  * fence.i drops what came from it. When slots, maps or modules run out, everything is dropped.
  */
-import { at, fieldOffset, frameSize, layoutConstants, machine } from '../layout.ts';
+import { at, fieldOffset, frameSize, guestRamBase, layoutConstants, machine } from '../layout.ts';
 import type { Hart } from '../hart.ts';
 import { remoteFence } from '../boot/sbi.ts';
 import type { Signature } from '../wasm/module.ts';
@@ -14,7 +14,8 @@ import { emitRegion } from './emit.ts';
 import { CodePage, formRegion, usualLimits } from './region.ts';
 import type { Limits } from './region.ts';
 import { CounterBlock } from './report.ts';
-import type { CounterName } from './report.ts';
+import { Trace } from './trace.ts';
+import type { EventKind } from './trace.ts';
 
 interface Page {
   map: number;
@@ -26,6 +27,11 @@ interface Page {
 export const dirtyLogSize = 1024;
 const slotLimit = 60_000;
 const moduleLimit = 12_000;
+const dropCounter = {
+  rewritten: 'droppedRewritten',
+  overrun: 'droppedOverrun',
+  full: 'droppedFull',
+} as const;
 
 export class Translator {
   limits: Limits = usualLimits;
@@ -46,12 +52,14 @@ export class Translator {
   private modules = 0;
   private logSeen = 0;
   private readonly count: CounterBlock;
+  private readonly trace: Trace;
 
   constructor(hart: Hart, table: WebAssembly.Table, _signature: Signature) {
     const { layout, memory } = hart.shared;
     this.hart = hart;
     this.table = table;
     this.count = new CounterBlock(memory.buffer, hart.index);
+    this.trace = new Trace(memory.buffer, hart.index);
     this.constants = layoutConstants(layout);
     this.flags = new Uint8Array(memory.buffer, layout.frameFlags, layout.frames);
     this.bytes = new Uint8Array(memory.buffer);
@@ -82,6 +90,7 @@ export class Translator {
     const blocks = formRegion(source, offset, this.limits);
     if (blocks.size === 0) {
       this.count.add('refused', 1);
+      this.note('refused', page, offset, 0, 0);
       return false;
     }
     const { shared, coreExports } = this.hart;
@@ -106,9 +115,17 @@ export class Translator {
     this.count.add('regions', 1);
     this.count.add('wasmBytes', emitted.bytes.length);
     this.count.add('milliseconds', (this.hart.clock.ticks() - started) / 10_000);
-    for (const block of blocks.values()) this.count.add('instructions', block.count);
+    let instructions = 0;
+    for (const block of blocks.values()) instructions += block.count;
+    this.count.add('instructions', instructions);
+    this.note('translated', page, offset, instructions, emitted.bytes.length);
     this.countLive();
     return true;
+  }
+
+  private note(kind: EventKind, page: Page, offset: number, count: number, wasmBytes: number) {
+    const address = guestRamBase + page.frame * frameSize + offset;
+    this.trace.add({ kind, address, count, wasmBytes });
   }
 
   private countLive(): void {
@@ -146,7 +163,7 @@ export class Translator {
     return page;
   }
 
-  private drop(page: Page, why: CounterName): void {
+  private drop(page: Page, why: 'rewritten' | 'overrun' | 'full'): void {
     for (const slot of page.slots.values()) {
       this.table.set(slot, this.stub);
       this.freeSlots.push(slot);
@@ -156,12 +173,13 @@ export class Translator {
     this.freeMaps.push(page.map);
     this.pages.delete(page.frame);
     this.modules -= page.compiled.size;
-    this.count.add(why, page.compiled.size);
+    this.count.add(dropCounter[why], page.compiled.size);
+    this.note(why, page, 0, page.compiled.size, 0);
     this.countLive();
   }
 
   private reset(): void {
-    for (const page of [...this.pages.values()]) this.drop(page, 'droppedFull');
+    for (const page of [...this.pages.values()]) this.drop(page, 'full');
     this.count.add('resets', 1);
     this.hart.core.flush_all(this.hart.state.base);
   }
@@ -176,7 +194,7 @@ export class Translator {
     if (behind > dirtyLogSize - 16) {
       for (const page of [...this.pages.values()]) {
         if ((this.flags[page.frame]! & 2) === 0 && layout.harts === 1) continue;
-        this.drop(page, 'droppedOverrun');
+        this.drop(page, 'overrun');
         dropped++;
       }
     } else {
@@ -185,7 +203,7 @@ export class Translator {
         const frame = this.words[(at.dirtyLog >>> 2) + entry]!;
         const page = this.pages.get(frame);
         if (page === undefined) continue;
-        this.drop(page, 'droppedRewritten');
+        this.drop(page, 'rewritten');
         dropped++;
       }
     }

@@ -13,6 +13,7 @@ import { gunzipSync } from 'node:zlib';
 import { Refusal } from '../../../base/refusal.ts';
 import { VirtioConsole } from '../devices/virtio/console.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
+import { jitReport } from '../jit/report.ts';
 import { slots, type MachineFile } from '../machine-file.ts';
 import type { ConsolePort } from '../ports.ts';
 import { Balloon } from './balloon.ts';
@@ -67,8 +68,8 @@ class PipeConsole implements ConsolePort {
 async function main(): Promise<number> {
   const runDirectory = process.argv[2] ?? '';
   const file = JSON.parse(readFileSync(join(runDirectory, 'machine.json'), 'utf8')) as MachineFile;
-  let ring = () => {};
-  const onRoom = () => ring();
+  let machine: PoweredOn | undefined;
+  const onRoom = () => machine?.ring();
   const consoles = file.layout.consoles.map((fds) => new PipeConsole(fds, onRoom));
   const agent = new PipeConsole(file.layout.agent, onRoom);
   const frames = new FrameSlots(file.layout.nics.map(({ near }) => near));
@@ -86,13 +87,14 @@ async function main(): Promise<number> {
   try {
     const plugs = new Plugs(file, frames);
     const balloon = new Balloon();
-    const verbs = new Map([...plugs.verbs(), ...balloon.verbs()]);
+    const report = async () => ({ ...jitReport(mustBeOn(machine).memory.buffer, file.cpus) });
+    const verbs = new Map([...plugs.verbs(), ...balloon.verbs(), ['jit', report] as const]);
     openControlDoor(controlPath(runDirectory), verbs);
     for (;;) {
       console0.tail = '';
       const lines = { first, consoles, agent, frames, plugs, balloon };
       const ended = await powerOn(file, lines, (power) => {
-        ring = power;
+        machine = power;
       });
       if (ended.reason === 'poweroff') return 0;
       if (ended.reason === 'failure' || /Kernel panic - not syncing/.test(console0.tail)) return 1;
@@ -104,6 +106,14 @@ async function main(): Promise<number> {
   } finally {
     await drained([...consoles, agent]);
   }
+}
+
+/** The machine as it is since the guest was last started. */
+type PoweredOn = { ring: () => void; memory: WebAssembly.Memory };
+
+function mustBeOn(machine: PoweredOn | undefined): PoweredOn {
+  if (machine) return machine;
+  throw new Refusal('wrong-state', 'The machine is not switched on yet.');
 }
 
 type Lines = {
@@ -118,7 +128,7 @@ type Lines = {
 async function powerOn(
   file: MachineFile,
   { first, consoles, agent, frames, plugs, balloon }: Lines,
-  onPower: (ring: () => void) => void,
+  onPower: (machine: PoweredOn) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
   devices[slots.random] = (wiring) =>
@@ -140,7 +150,7 @@ async function powerOn(
       console: first,
       devices,
       onPower: (power) => {
-        onPower(power.ring);
+        onPower(power);
         frames.open(power.memory);
         plugs.power = power;
       },

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
+import { translatorView, type TranslatorView } from '../../../contract/machine.ts';
 import { identify, isSameProcess, type ProcessIdentity } from '../../../base/node/process.ts';
 import type { DescriptorLayout } from '../../../machine/descriptors.ts';
 import type {
@@ -156,6 +157,10 @@ export class PortableMachine implements RunningMachine {
   async reclaim(bytes: number): Promise<void> {
     const pages = Math.floor(bytes / pageBytes);
     if (pages > 0) await this.ask({ do: 'reclaim', pages }, reclaimTimeoutMs);
+  }
+
+  async translator(): Promise<TranslatorView> {
+    return translatorView.parse(await this.ask({ do: 'jit' }));
   }
 
   sample(): ProcessSample | undefined {

@@ -6,6 +6,7 @@ import {
   jitReport,
   type JitReport,
 } from '../../../../../src-main/engines/riscv/jit/report.ts';
+import { Samples, Trace } from '../../../../../src-main/engines/riscv/jit/trace.ts';
 import { engines, execute } from '../../../../isa/bare.ts';
 
 const [interpreter, translator, tiny] = engines;
@@ -75,4 +76,49 @@ test('every hart counts for itself, and the total is their sum', () => {
   assert.deepEqual(harts.map(({ regions }) => regions), [3, 4]);
   assert.equal(total.regions, 7);
   assert.equal(total.slots, 9);
+});
+
+test('each thing that the translator does is told with its place and reason', () => {
+  const source = `${loop}
+  auipc x7, 0
+  sw zero, 2000(x7)
+  fence.i
+  nop`;
+  const { latest } = reportOf(translator, source);
+  const told = latest.map(({ hart, kind, address }) => `${hart} ${kind} ${address}`);
+  assert.ok(told.includes('0 translated 0x80000000'), told.join('\n'));
+  assert.ok(told.includes('0 rewritten 0x80000000'), told.join('\n'));
+  const region = latest.findLast(({ kind }) => kind === 'translated')!;
+  assert.ok(region.count >= 3 && region.wasmBytes > region.count);
+});
+
+test('which engine used the last of the fuel is known', () => {
+  const wherever = (engine: typeof interpreter) =>
+    execute(engine!, 'nop').hart.state.word('intranslated');
+  assert.deepEqual([wherever(interpreter), wherever(translator)], [0, 1]);
+});
+
+test('hot places are those where harts are met most often, with their mode', () => {
+  const buffer = new SharedArrayBuffer(4 << 20);
+  const [first, second] = [new Samples(buffer, 0), new Samples(buffer, 1)];
+  for (let n = 0; n < 3; n++) first.add({ pc: 0x1000n, mode: 0, translated: n > 0 });
+  second.add({ pc: 0xffff_ffff_8000_0000n, mode: 1, translated: false });
+  assert.deepEqual(jitReport(buffer, 2).hot, [
+    { pc: '0x1000', mode: 'U', share: 0.75, translated: 2 / 3 },
+    { pc: '0xffffffff80000000', mode: 'S', share: 0.25, translated: 0 },
+  ]);
+});
+
+test('of many looks and events the newest are kept', () => {
+  const buffer = new SharedArrayBuffer(4 << 20);
+  const samples = new Samples(buffer, 0);
+  const trace = new Trace(buffer, 0);
+  for (let n = 0; n < 3000; n++) {
+    samples.add({ pc: BigInt(n), mode: 3, translated: true });
+    trace.add({ kind: 'full', address: n, count: n, wasmBytes: 0 });
+  }
+  assert.equal(samples.read()[0]!.pc, 2999n);
+  assert.equal(samples.read().at(-1)!.pc, 1976n);
+  assert.equal(trace.read()[0]!.address, 2999);
+  assert.equal(trace.read().length, 256);
 });
