@@ -14,6 +14,7 @@ import {
   started,
   Undo,
   untilRunning,
+  untilState,
 } from '../support/live.ts';
 
 test('a new server finds an inner machine again, after the one around it', async (t) => {
@@ -42,6 +43,13 @@ test('a new server finds an inner machine again, after the one around it', async
   console.type('\n');
   await console.until(/inner login: /);
   console.close();
+
+  await again.call('machine.pause', { machine: 'outer' });
+  await untilState(again, 'inner', ['paused']);
+  await assert.rejects(again.call('machine.kill', { machine: 'inner' }), /stands still with/);
+  await again.call('machine.resume', { machine: 'outer' });
+  await untilRunning(again, 'inner');
+  assert.equal((await run(again, 'inner', 'cat /run/here')).stdout, 'still\n');
   await again.call('machine.stop', { machine: 'outer', children: true });
   assert.equal((await again.call('machine.get', { machine: 'inner' })).state, 'off');
 });

@@ -16,6 +16,9 @@ type Handlers = {
   [M in MethodName]: (params: Params<M>, caller: Caller) => Promise<Result<M>> | Result<M>;
 };
 
+/** What is done to a paused machine, and for one inside another by the guest around it. */
+const reachesInside: readonly MethodName[] = ['machine.resume', 'machine.kill', 'machine.reset'];
+
 export class AppApi implements Api {
   private readonly app: App;
   private readonly handlers: Handlers;
@@ -78,12 +81,15 @@ export class AppApi implements Api {
     const driver = this.app.machines.find(machine);
     this.app.bundles.refuseHeld(method, driver);
     if (!('when' in row) || !row.when) return;
-    if ((row.when as readonly string[]).includes(driver.state)) return;
+    const state = this.app.family.stateOf(driver);
     const verb = method.split('.')[1]!;
-    throw new Refusal(
-      'wrong-state',
-      `“${driver.name}” is ${driver.state}: ${verb} is not possible now.`,
-    );
+    if (!(row.when as readonly string[]).includes(state)) {
+      throw new Refusal(
+        'wrong-state',
+        `“${driver.name}” is ${state}: ${verb} is not possible now.`,
+      );
+    }
+    if (reachesInside.includes(method)) this.app.family.refuseStill(driver);
   }
 }
 

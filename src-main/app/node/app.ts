@@ -121,7 +121,7 @@ export class App {
           initramfs: (engine) => buildBootRamdisk(this.paths, architectureOf[engine]),
         }),
         engine: (name) => this.engine(name),
-        announce: (driver) => this.api.emit('machine.changed', this.viewMachine(driver)),
+        announce: (driver) => this.announceMachine(driver),
       },
     });
     this.stats = new StatsWatch((id) => this.machines.byId(id), this.lans, this.family);
@@ -208,9 +208,12 @@ export class App {
 
   /** A machine and what runs inside it, innermost first; killed where they do not stop. */
   private async stopWhole(driver: Driver): Promise<void> {
-    for (const each of [...this.family.descendantsOf(driver), driver]) {
-      if (!each.alive) continue;
+    const innermostFirst = [...this.family.descendantsOf(driver), driver];
+    for (const each of innermostFirst.toReversed()) {
       if (each.state === 'paused') await each.resume().catch(() => undefined);
+    }
+    for (const each of innermostFirst) {
+      if (!each.alive) continue;
       await each.stop(15_000).catch(() => each.kill()).catch(() => undefined);
     }
   }
@@ -280,6 +283,13 @@ export class App {
   /** After anything that came into the trash or went from it. */
   async announceTrash(): Promise<void> {
     this.api.emit('trash.changed', { machines: await this.store.trash() });
+  }
+
+  /** With those inside of it, which stand still when it does. */
+  private announceMachine(driver: Driver): void {
+    for (const each of [driver, ...this.family.descendantsOf(driver)]) {
+      this.api.emit('machine.changed', this.viewMachine(each));
+    }
   }
 
   private announceImage(name: string): void {

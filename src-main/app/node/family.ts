@@ -5,6 +5,7 @@
  * Must hold: no machine is its own ancestor, so every walk up or down ends.
  */
 import { Refusal } from '../../base/refusal.ts';
+import type { MachineState } from '../../contract/machine.ts';
 import type { Inside } from '../../machine/engine.ts';
 import type { MachineSpec } from '../../machine/spec.ts';
 import type { Driver } from './driver.ts';
@@ -47,6 +48,22 @@ export class Family {
       at = this.parentOf(at.spec);
     }
     return depth;
+  }
+
+  /** The machine around it whose pause it stands still with; undefined when it does not. */
+  stilledBy(driver: Driver): Driver | undefined {
+    if (driver.state !== 'running') return undefined;
+    let at = this.parentOf(driver.spec);
+    for (let depth = 0; at && depth <= depthMax; depth++) {
+      if (at.state === 'paused') return at;
+      at = this.parentOf(at.spec);
+    }
+    return undefined;
+  }
+
+  /** Its state as a user sees it: what runs inside a paused machine is paused. */
+  stateOf(driver: Driver): MachineState {
+    return this.stilledBy(driver) ? 'paused' : driver.state;
   }
 
   /** Parents before their children. */
@@ -94,12 +111,26 @@ export class Family {
     };
   }
 
-  /** Ends what runs inside, innermost first: orderly with a time limit, at once without one. */
+  /**
+   * Ends what runs inside, innermost first: orderly with a time limit, at once without one. What
+   * stands still with a paused machine cannot be reached, and ends with that one.
+   */
   async stopInside(driver: Driver, timeoutMs?: number): Promise<void> {
     for (const inner of this.descendantsOf(driver).filter(({ alive }) => alive)) {
+      if (this.stilledBy(inner)) continue;
       if (timeoutMs === undefined || inner.state === 'paused') await inner.kill();
       else await inner.stop(timeoutMs);
     }
+  }
+
+  /** @throws Refusal `wrong-state` that names the machine to resume in its place. */
+  refuseStill(driver: Driver): void {
+    const around = this.stilledBy(driver);
+    if (!around) return;
+    throw new Refusal(
+      'wrong-state',
+      `“${driver.name}” stands still with “${around.name}”, which is around it; resume that one.`,
+    );
   }
 
   /** @throws Refusal `wrong-state` that names what runs inside. */

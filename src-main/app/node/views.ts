@@ -30,7 +30,7 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     engine: spec?.engine ?? 'native',
     parent: sources.family.parentOf(spec)?.name,
     children: sources.family.childrenOf(driver).map(({ name }) => name),
-    state: driver.state,
+    state: sources.family.stateOf(driver),
     sinceMs: driver.sinceMs,
     reason: driver.reason,
     lastLines: driver.lastLines,

@@ -34,6 +34,22 @@ suite('who is inside whom', () => {
     assert.equal(family.depthOf(of('c')), 2);
   });
 
+  test('what runs inside a paused machine is paused, at any depth, and is resumed with it', () => {
+    const { family, of } = household({ a: undefined, b: 'a', c: 'b', off: 'a' }, ['a', 'b', 'c']);
+    assert.equal(family.stateOf(of('c')), 'running');
+    (of('a') as { state: string }).state = 'paused';
+    assert.deepEqual(
+      ['a', 'b', 'c', 'off'].map((name) => family.stateOf(of(name))),
+      ['paused', 'paused', 'paused', 'off'],
+    );
+    assert.equal(family.stilledBy(of('c'))?.name, 'a');
+    assert.doesNotThrow(() => family.refuseStill(of('a')));
+    assert.throws(() => family.refuseStill(of('c')), {
+      code: 'wrong-state',
+      message: '“c” stands still with “a”, which is around it; resume that one.',
+    });
+  });
+
   test('a circle written by hand ends every walk', () => {
     const circle = household({ a: 'b', b: 'a' });
     assert.ok(circle.family.depthOf(circle.of('a')) > 0);
