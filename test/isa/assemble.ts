@@ -18,11 +18,20 @@ const csrs: Record<string, number> = {
   sepc: 0x141, scause: 0x142, stval: 0x143, sip: 0x144, stimecmp: 0x14d, satp: 0x180,
   mstatus: 0x300, misa: 0x301, medeleg: 0x302, mideleg: 0x303, mie: 0x304, mtvec: 0x305,
   mcounteren: 0x306, menvcfg: 0x30a, mscratch: 0x340, mepc: 0x341, mcause: 0x342, mtval: 0x343,
-  mip: 0x344, cycle: 0xc00, time: 0xc01, instret: 0xc02, mhartid: 0xf14,
+  mip: 0x344, vsstatus: 0x200, vsie: 0x204, vsip: 0x244, vstimecmp: 0x24d, hstatus: 0x600,
+  hideleg: 0x603, htimedelta: 0x605, hip: 0x644, hvip: 0x645, hgatp: 0x680,
+  cycle: 0xc00, time: 0xc01, instret: 0xc02, mhartid: 0xf14,
 }; // prettier-ignore
 const systemWords: Record<string, number> = {
   ecall: 0x73, ebreak: 0x100073, sret: 0x10200073, mret: 0x30200073, wfi: 0x10500073,
   nop: 0x13, 'fence.i': 0x100f, 'sfence.vma': 0x12000073, fence: 0x0ff0000f,
+  'hfence.vvma': 0x22000073, 'hfence.gvma': 0x62000073,
+}; // prettier-ignore
+/** `hlv.w rd, rs1` and `hsv.w rs2, rs1`: funct7, and what stands for rs2 of a load. */
+const guestAccess: Record<string, [number, number]> = {
+  'hlv.b': [0x30, 0], 'hlv.bu': [0x30, 1], 'hlv.h': [0x32, 0], 'hlv.hu': [0x32, 1],
+  'hlvx.hu': [0x32, 3], 'hlv.w': [0x34, 0], 'hlv.wu': [0x34, 1], 'hlvx.wu': [0x34, 3],
+  'hlv.d': [0x36, 0], 'hsv.b': [0x31, -1], 'hsv.w': [0x35, -1], 'hsv.d': [0x37, -1],
 }; // prettier-ignore
 const csrForms: Record<string, number> = {
   csrrw: 1, csrrs: 2, csrrc: 3, csrrwi: 5, csrrsi: 6, csrrci: 7,
@@ -70,6 +79,11 @@ function encode(line: string, at: number, labels: Map<string, number>): number {
     const csr = csrs[rest[1]!] ?? Number(rest[1]);
     const source = csrForms[name]! > 4 ? Number(rest[2]) : reg(rest[2]);
     return 0x73 | (csrForms[name]! << 12) | (reg(rest[0]) << 7) | (source << 15) | (csr << 20);
+  }
+  if (name in guestAccess) {
+    const [funct7, second] = guestAccess[name]!;
+    const data = second < 0 ? reg(rest[0]) << 20 : (reg(rest[0]) << 7) | (second << 20);
+    return 0x4073 | (funct7 << 25) | (reg(rest[1]) << 15) | data;
   }
   const what = byName.get(name);
   if (what === undefined) throw new Error(`no instruction ${name}`);

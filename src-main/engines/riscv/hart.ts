@@ -27,6 +27,12 @@ export interface Shared {
   compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 
+/** A hart's deadlines, in ticks, and the interrupt bit that each raises. */
+const timers = [
+  ['stimecmp', 0x20],
+  ['vsdeadline', 0x40],
+] as const;
+
 /** Instructions between looks at the clock, should the timekeeper's thread not get to run. */
 const slice = 300_000;
 
@@ -79,6 +85,27 @@ export class HartState {
   }
   lowerIrq(bits: number): void {
     Atomics.and(this.i32, (this.base + fieldOffset('irq')) >> 2, ~bits);
+  }
+
+  /** The next tick at which a timer is to raise its bit; an unsigned 64-bit number. */
+  nextDeadline(): bigint {
+    let next = 0xffff_ffff_ffff_ffffn;
+    for (const [name, bit] of timers) {
+      const deadline = this.deadline(name);
+      if ((this.word('irq') & bit) === 0 && deadline < next) next = deadline;
+    }
+    return next;
+  }
+  /** Raises what is due; says whether anything was. */
+  ring(ticks: number): boolean {
+    let bits = 0;
+    for (const [name, bit] of timers) if (ticks >= Number(this.deadline(name))) bits |= bit;
+    bits &= ~this.word('irq');
+    if (bits !== 0) this.raiseIrq(bits);
+    return bits !== 0;
+  }
+  private deadline(name: Wide): bigint {
+    return BigInt.asUintN(64, Atomics.load(this.i64, (this.base + fieldOffset(name)) >> 3));
   }
 }
 
@@ -134,7 +161,10 @@ export class Hart {
     s.setWord('mappool', directory + layout.mapStride - layout.mapPoolFrames * 4096);
     s.setWide('misa', 0x8000_0000_0014_112dn);
     s.setWide('mstatus', 0xa_0000_0000n);
-    s.setWide('stimecmp', 0xffff_ffff_ffff_ffffn);
+    for (const name of ['stimecmp', 'vstimecmp', 'vsdeadline', 'fsgate'] as const) {
+      s.setWide(name, 0xffff_ffff_ffff_ffffn);
+    }
+    s.setWide('altstatus', 0x2_0000_0000n);
     if (!firmware) {
       s.setWide('medeleg', 0xb1ffn);
       s.setWide('mideleg', 0x222n);
@@ -168,7 +198,7 @@ export class Hart {
     const s = this.state;
     const translated = s.word('intranslated') !== 0;
     this.samples.add({ pc: s.wide('pc'), mode: s.word('priv'), translated });
-    if (this.clock.ticks() >= Number(s.wide('stimecmp'))) s.raiseIrq(0x20);
+    s.ring(this.clock.ticks());
   }
 
   /** Gives the hart `count` instructions, keeping its count of retired ones. */
@@ -186,11 +216,9 @@ export class Hart {
 
   private idle(): void {
     const s = this.state;
-    const until = Number(s.wide('stimecmp'));
-    const delta = until - this.clock.ticks();
+    const delta = Number(s.nextDeadline()) - this.clock.ticks();
     if (delta > 0) this.sleep(delta > 1e12 ? 1e8 : delta / 10_000);
-    if (this.clock.ticks() >= until) s.raiseIrq(0x20);
-    else s.poke(poke.irq);
+    if (!s.ring(this.clock.ticks())) s.poke(poke.irq);
   }
 
   private sleep(timeoutMs: number): void {
@@ -239,7 +267,7 @@ export class Hart {
   timerMoved(): void {
     const { i64 } = this.state;
     const until = Atomics.load(i64, (at.machine + machine.timerUntil) >> 3);
-    if (BigInt.asIntN(64, this.state.wide('stimecmp')) >= until) return;
+    if (this.state.nextDeadline() >= until) return;
     Atomics.add(this.machineWords, machine.timer >> 2, 1);
     Atomics.notify(this.machineWords, machine.timer >> 2);
   }

@@ -61,6 +61,11 @@ const wide = [
   'mscratch', 'mcounteren', 'menvcfg', 'stvec', 'sepc', 'scause', 'stval', 'sscratch',
   'scounteren', 'senvcfg', 'satp', 'stimecmp', 'misa', 'fueltop', 'ftval', 'mmiopa', 'resvalue',
   'sigb', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
+  // Of the hypervisor extension; alt* is the supervisor's set that is not in force.
+  'hstatus', 'hedeleg', 'hideleg', 'hvip', 'hgatp', 'htval', 'htinst', 'htimedelta', 'hcounteren',
+  'henvcfg', 'mtval2', 'mtinst', 'altstatus', 'alttvec', 'altscratch', 'altepc', 'altcause',
+  'alttval', 'altsatp', 'vstimecmp', 'vsdeadline', 'fsgate', 'faulttval2', 'walkat', 'walkgpa',
+  'walkbig',
 ] as const; // prettier-ignore
 // fflags and frm stand together: translated code looks at both with one load.
 const narrow = [
@@ -68,7 +73,8 @@ const narrow = [
   'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'waiting', 'sbi', 'fuel',
   'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
-  'seendirty', 'intranslated',
+  'seendirty', 'intranslated', 'virt', 'faultgva', 'faultinst', 'walkfault',
+  'walkperm', 'walkinst', 'walkhost', 'walklevel',
 ] as const; // prettier-ignore
 
 export type Wide = (typeof wide)[number];
@@ -151,7 +157,7 @@ export function layoutConstants(layout: Layout): Map<string, { value: bigint; ty
   for (const [name, value] of Object.entries(numbers)) {
     constants.set(name, { value: BigInt(value), type: 'i32' });
   }
-  for (const name of ['irq', 'poke', 'stimecmp'] as const) {
+  for (const name of ['irq', 'poke', 'stimecmp', 'vsdeadline'] as const) {
     const value = BigInt(fieldOffset(name));
     constants.set(name.toUpperCase(), { value, type: 'i32' });
   }

@@ -108,21 +108,31 @@ function each(hart: Hart, mask: bigint, base: bigint, act: (index: number) => vo
 }
 
 function rfence(hart: Hart, fid: number): Result {
-  if (fid > 2) return [notSupported, 0n];
+  if (fid > 6) return [notSupported, 0n];
   const what = fid === 0 ? remote.fenceI : remote.fence;
   const s = hart.state;
   return each(hart, s.x(10), s.x(11), (index) => {
-    if (index !== hart.index) return remoteFence(hart, index, what);
-    if (fid === 0) hart.translator.codeChanged();
-    else fenceRange(hart, s.x(12), s.x(13), fid === 2 ? s.x(14) : null);
+    if (index === hart.index) fenceHere(hart, fid);
+    else remoteFence(hart, index, what);
   });
 }
 
-function fenceRange(hart: Hart, start: bigint, size: bigint, asid: bigint | null): void {
+/** Functions 1 and 2 are sfence.vma, 3 and 4 hfence.gvma, 5 and 6 hfence.vvma of hgatp's VMID. */
+function fenceHere(hart: Hart, fid: number): void {
+  const s = hart.state;
+  const h = s.base;
+  const given = Number(s.x(14) & 0xffffn);
+  if (fid === 0) hart.translator.codeChanged();
+  else if (fid <= 2) fenceRange(hart, fid === 2 ? given : -1, -1);
+  else if (fid <= 4) hart.core.fence_guest(h, fid === 3 ? given & 0x3fff : -1);
+  else fenceRange(hart, fid === 5 ? given : -1, Number((s.wide('hgatp') >> 44n) & 0x3fffn));
+}
+
+function fenceRange(hart: Hart, asid: number, space: number): void {
+  const [start, size] = [hart.state.x(12), hart.state.x(13)];
   const h = hart.state.base;
-  if (size === 0n || size > 0x4_0000n) return hart.core.flush_all(h);
-  const wanted = asid === null ? -1 : Number(asid & 0xffffn);
-  for (let va = start; va < start + size; va += 4096n) hart.core.fence_page(h, va, wanted);
+  if (size === 0n || size > 0x4_0000n) return hart.core.fence_space(h, asid, space);
+  for (let va = start; va < start + size; va += 4096n) hart.core.fence_page(h, va, asid, space);
 }
 
 /** Asks another hart to fence and waits until it has, serving requests to this one meanwhile. */

@@ -7,11 +7,15 @@ import { layoutConstants, fields } from '../layout.ts';
 import type { Layout } from '../layout.ts';
 import { compile } from '../wasm/compile.ts';
 import type { Compiled } from '../wasm/compile.ts';
+import { accessSource } from './access.ts';
+import { csrSource } from './csr.ts';
 import { floatSource } from './float.ts';
+import { hypervisorSource } from './hypervisor.ts';
 import { interpreterSource } from './interpret.ts';
 import { isaSource } from './isa.ts';
 import { mmuSource } from './mmu.ts';
 import { trapSource } from './trap.ts';
+import { walkSource } from './walk.ts';
 
 export interface CoreImports {
   /** Device access: 32-bit physical address, size 1, 2 or 4. */
@@ -31,15 +35,20 @@ export interface CoreExports {
   run(h: number): number;
   deliver_fault(h: number): void;
   flush_all(h: number): void;
-  fence_page(h: number, va: bigint, asid: number): void;
-  fence_asid(h: number, asid: number): void;
+  /** `space`: -1 for translations with V=0, else the VMID; `asid`: -1 for all. */
+  fence_page(h: number, va: bigint, asid: number, space: number): void;
+  fence_space(h: number, asid: number, space: number): void;
+  fence_guest(h: number, vmid: number): void;
   purge_frame(h: number, host: number): void;
   note_store(frame: number): void;
   walk(h: number, va: bigint, access: number): number;
 }
 
 export function compileCore(layout: Layout): Compiled {
-  const source = [mmuSource, trapSource, floatSource, isaSource, interpreterSource()].join('\n');
+  const source = [
+    mmuSource, walkSource, accessSource, trapSource, csrSource, hypervisorSource, floatSource,
+    isaSource, interpreterSource(),
+  ].join('\n'); // prettier-ignore
   return compile(source, {
     memoryPages: layout.pages,
     constants: layoutConstants(layout),

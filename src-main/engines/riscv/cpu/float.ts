@@ -526,9 +526,8 @@ export fn fcvt_h_d(h: i32, a: i64, rm: i32): i64 { return narrow(h, a, rm, 0) | 
 
 // Says whether the FPU is on and marks it used.
 export fn fp_on(h: i32): i32 {
-  let st = h.mstatus;
-  if ((st & 0x6000L) == 0L) return 0;
-  h.mstatus = st | 0x8000000000006000L;
+  if (fs_off(h)) return 0;
+  fs_dirty(h);
   return 1;
 }
 // The same for translated code, which raises the illegal instruction itself.

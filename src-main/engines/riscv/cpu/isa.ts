@@ -324,10 +324,9 @@ inline fn orc_b(a: i64): i64 {
 export fn fence_op(h: i32) { if (MAX_HART > 1) fence(); }
 export fn cbo_op(h: i32, op: i32, va: i64) {
   let need = op == 4 ? 0x80L : (op == 0 ? 0x30L : 0x40L);
-  if (h.priv < 3 && (h.menvcfg & need) == 0L || h.priv == 0 && (h.senvcfg & need) == 0L) {
-    raise(h, 2, zx(h.raw));
-    return;
-  }
-  cbo(h, op, va);
+  if (h.priv < 3 && (h.menvcfg & need) == 0L) refuse(h, 0);
+  else if (h.virt && (h.henvcfg & need) == 0L) refuse(h, 1);
+  else if (h.priv == 0 && (h.senvcfg & need) == 0L) refuse(h, h.virt);
+  else cbo(h, op, va);
 }
 `;

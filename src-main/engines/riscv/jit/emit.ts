@@ -175,7 +175,9 @@ class RegionEmitter implements Binder {
     e.get(this.fuel);
     e.op(0x0f);
     e.close();
-    this.field('tlb', this.tlb);
+    e.get(this.h);
+    e.memory('load32', fieldOffset('tlb'));
+    e.set(this.tlb);
     e.get(this.h);
     e.memory('load64', fieldOffset('pc'));
     e.i64(-4096);
@@ -198,12 +200,6 @@ class RegionEmitter implements Binder {
       e.memory('loadf64', hartAt.f + n * 8);
       e.set(this.floats[n]!);
     }
-  }
-
-  private field(name: 'tlb', local: number): void {
-    this.e.get(this.h);
-    this.e.memory('load32', fieldOffset(name));
-    this.e.set(local);
   }
 
   // ---- structure
@@ -484,15 +480,16 @@ class RegionEmitter implements Binder {
     const need = dynamic ? 3 : 1;
     if ((this.gates & need) === need) return;
     this.gates |= need;
-    e.get(this.h);
-    e.memory('load64', fieldOffset('mstatus'));
-    e.i64(0x6000);
-    e.op(0x83);
-    e.i64(0x6000);
-    e.op(0x52); // not both: off, or not yet marked as used
-    if (dynamic) {
+    for (const name of ['mstatus', 'fsgate'] as const) {
       e.get(this.h);
-      e.memory('load32', fieldOffset('frm'));
+      e.memory('load64', fieldOffset(name));
+    }
+    e.i64(0x6000);
+    e.op(0x83, 0x83);
+    e.i64(0x6000);
+    e.op(0x52); // not all of them: off, or not yet marked as used
+    if (dynamic) {
+      this.frm();
       e.i32(4);
       e.op(0x4b, 0x72);
     }
@@ -505,6 +502,11 @@ class RegionEmitter implements Binder {
     this.toFault();
     e.close();
     e.close();
+  }
+
+  private frm(): void {
+    this.e.get(this.h);
+    this.e.memory('load32', fieldOffset('frm'));
   }
 
   // ---- what the snippets' names mean here
@@ -538,10 +540,8 @@ class RegionEmitter implements Binder {
       }
       case 'rm': {
         const rm = (bits >>> 12) & 7;
-        if (rm === 7) {
-          e.get(this.h);
-          e.memory('load32', fieldOffset('frm'));
-        } else e.i32(rm);
+        if (rm === 7) this.frm();
+        else e.i32(rm);
         return 'i32';
       }
       case 'h':

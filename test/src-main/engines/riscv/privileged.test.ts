@@ -6,65 +6,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { assemble } from '../../../isa/assemble.ts';
-import { bare, engines, put } from '../../../isa/bare.ts';
-import type { Bare, Engine } from '../../../isa/bare.ts';
-import type { Wide } from '../../../../src-main/engines/riscv/layout.ts';
+import { engines } from '../../../isa/bare.ts';
+import {
+  base, end, forUser, interrupt, machine, onlyX, paged, pte, rw, start, supervisor, tables, user,
+  words,
+} from '../../../isa/program.ts'; // prettier-ignore
 
-const base = 0x8000_0000n;
-const end = base + 0x800n;
-const interrupt = 1n << 63n;
-const user = 0, supervisor = 1, machine = 3; // prettier-ignore
 const sum = 1n << 18n, mxr = 1n << 19n, mprv = 1n << 17n; // prettier-ignore
 const spp = 0x100n, tvm = 1n << 20n, tw = 1n << 21n, tsr = 1n << 22n; // prettier-ignore
-
-/** Sv39: the first gigabyte of RAM as it stands, and small pages at 0x1000, 0x2000, 0x3000. */
-const sv39 = (asid: bigint, root: bigint) => (8n << 60n) | (asid << 44n) | ((base + root) >> 12n);
-const pte = (to: bigint, bits: bigint) => (((base + to) >> 12n) << 10n) | bits;
-const rw = 0xc7n, onlyX = 0xc9n, forUser = 0x10n, table = 1n; // prettier-ignore
-
-interface Start {
-  mode: number;
-  source: string;
-  csr?: Partial<Record<Wide, bigint>>;
-  irq?: number;
-  pages?: [number, bigint][];
-}
-
-function words(m: Bare): DataView {
-  return new DataView(m.ram.buffer, m.ram.byteOffset, m.ram.byteLength);
-}
-
-function start(engine: Engine, { mode, source, csr = {}, irq = 0, pages = [] }: Start): Bare {
-  const m = bare(engine);
-  put(m, assemble(`${source}\nlast:\njal zero, last`));
-  put(m, assemble('done:\njal zero, done'), 0x800);
-  for (const [at, value] of pages) words(m).setBigUint64(at, value, true);
-  const { state, core } = m.hart;
-  for (const [name, value] of Object.entries({ mtvec: end, stvec: end, ...csr })) {
-    state.setWide(name as Wide, value);
-  }
-  state.setWord('priv', mode);
-  state.setWord('irq', irq);
-  state.setWord('poke', 1);
-  core.flush_all(state.base);
-  m.hart.refuel(200);
-  for (let turns = 0; turns < 100 && state.word('fuel') > 0; turns++) {
-    if (core.run(state.base) === 2) state.poke(1);
-  }
-  return m;
-}
-
-/** Page tables at 0x10_0000 whose small pages are `leaves`. */
-function tables(...leaves: bigint[]): [number, bigint][] {
-  return [
-    [0x10_0010, pte(0n, 0xcfn)],
-    [0x10_0000, pte(0x10_1000n, table)],
-    [0x10_1000, pte(0x10_2000n, table)],
-    ...leaves.map((leaf, n): [number, bigint] => [0x10_2008 + n * 8, leaf]),
-  ];
-}
-
-const paged = (asid = 1n) => sv39(asid, 0x10_0000n);
 const load = 'li a0, 0x1000\nlw a1, 0(a0)';
 
 for (const engine of engines) {
