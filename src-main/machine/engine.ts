@@ -41,6 +41,8 @@ export interface LaunchPlan {
   readonly confined: boolean;
   /** The machine that it is to run inside of. */
   readonly inside?: Inside;
+  /** The file of a saved state to go on from instead of booting. It is gone when that is done. */
+  readonly resume?: string;
 }
 
 /** How it ended. `code` and `signal` are unknown for a machine that was not our child. */
@@ -121,6 +123,14 @@ export interface RunningMachine {
   unplugDisk(disk: Pick<PlannedDisk, 'id' | 'index'>, inGuest: InGuest): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /**
+   * Writes all of the machine but its disks into a new file and ends it, its guest having done
+   * nothing in between. An engine that has neither this nor `snapshot` cannot save its machines.
+   * @throws Refusal when it could not be written; the machine then goes on.
+   */
+  suspend?(path: string): Promise<void>;
+  /** The same without an end: it stands still until `work`, which copies its disks, is done. */
+  snapshot?(path: string, work: () => Promise<void>): Promise<void>;
   /** Asks the guest's init to shut down, by Ctrl-Alt-Del or the like. */
   askToStop(): Promise<void>;
   kill(): void;

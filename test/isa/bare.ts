@@ -3,7 +3,7 @@
  * 0x8000_0000 and end in a jump to themselves (`done:` / `jal zero, done`).
  */
 import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
-import { Hart } from '../../src-main/engines/riscv/hart.ts';
+import { Hart, type Shared } from '../../src-main/engines/riscv/hart.ts';
 import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
 import { at, machine } from '../../src-main/engines/riscv/layout.ts';
 import type { Limits } from '../../src-main/engines/riscv/jit/region.ts';
@@ -26,6 +26,8 @@ export const engines: Engine[] = [
 ];
 
 export interface Bare {
+  shared: Shared;
+  bus: Bus;
   hart: Hart;
   ram: Uint8Array;
   x(name: number): bigint;
@@ -44,7 +46,7 @@ export function bare(engine: Engine): Bare {
   hart.state.setWide('pc', 0x8000_0000n);
   hart.state.setWord('threshold', engine.threshold);
   if (engine.limits !== undefined) hart.translator.limits = engine.limits;
-  return { hart, ram, x: (n) => hart.state.x(n) };
+  return { shared, bus, hart, ram, x: (n) => hart.state.x(n) };
 }
 
 export function put(machineUnderTest: Bare, words: Uint32Array, offset = 0): void {

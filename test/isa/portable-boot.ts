@@ -16,13 +16,15 @@ const absent =
 async function boot(harts: number, threshold: number, command: string): Promise<string> {
   let screen = '';
   const ended = await run({
-    ramMib: 512,
-    harts,
+    from: {
+      ramMib: 512,
+      harts,
+      kernel: readFileSync(kernel),
+      initrd: readFileSync(initrd),
+      bootArguments: `console=ttyS0 quiet run=${command}`,
+      seed: new Uint8Array(32).fill(7),
+    },
     threshold,
-    kernel: readFileSync(kernel),
-    initrd: readFileSync(initrd),
-    bootArguments: `console=ttyS0 quiet run=${command}`,
-    seed: new Uint8Array(32).fill(7),
     console: {
       write: (bytes) => void (screen += Buffer.from(bytes).toString('latin1')),
       onInput: () => undefined,

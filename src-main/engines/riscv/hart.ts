@@ -151,14 +151,9 @@ export class Hart {
   /** Power-on values. Firmware mode starts in M; otherwise in S with the SBI inside the engine. */
   reset(firmware: boolean): void {
     const s = this.state;
-    const { layout } = this.shared;
-    s.setWord('hartid', this.index);
-    s.setWord('gen', 1);
+    this.settleIn();
     s.setWord('priv', firmware ? 3 : 1);
     s.setWord('sbi', firmware ? 0 : 1);
-    const directory = layout.mapDirectory + this.index * layout.mapStride;
-    s.setWord('mapdir', directory);
-    s.setWord('mappool', directory + layout.mapStride - layout.mapPoolFrames * 4096);
     s.setWide('misa', 0x8000_0000_0014_112dn);
     s.setWide('mstatus', 0xa_0000_0000n);
     for (const name of ['stimecmp', 'vstimecmp', 'vsdeadline', 'fsgate'] as const) {
@@ -173,6 +168,25 @@ export class Hart {
       s.setWide('menvcfg', 0xe000_0000_0000_00f0n);
     }
     this.core.flush_all(s.base);
+  }
+
+  /** Goes on from a saved state, which is in its fields already. */
+  resume(): void {
+    this.settleIn();
+    this.core.flush_all(this.state.base);
+    // Whatever it was being asked for: it looks at all of it once.
+    this.state.poke(poke.irq | poke.attention | poke.remote | poke.start);
+  }
+
+  /** What follows from its place in this process. */
+  private settleIn(): void {
+    const s = this.state;
+    const { layout } = this.shared;
+    const directory = layout.mapDirectory + this.index * layout.mapStride;
+    s.setWord('hartid', this.index);
+    s.setWord('gen', 1);
+    s.setWord('mapdir', directory);
+    s.setWord('mappool', directory + layout.mapStride - layout.mapPoolFrames * 4096);
   }
 
   /** Runs until the machine stops. Call on the hart's own thread. */
@@ -229,18 +243,29 @@ export class Hart {
     s.setWord('sleeping', 0);
   }
 
-  /** What other harts asked of this one. */
+  /** What other harts asked of this one; here it stands still while the machine is held. */
   attention(): void {
     const s = this.state;
     const bits = Atomics.and(s.i32, (s.base + fieldOffset('poke')) >> 2, 7);
     if ((bits & poke.remote) !== 0) this.serveRemote();
     if ((bits & poke.start) !== 0 && s.word('hsm') === 2) this.start();
-    while (
-      Atomics.load(this.machineWords, machine.pause >> 2) !== 0 &&
-      Atomics.load(this.machineWords, machine.stop >> 2) === 0
-    ) {
-      Atomics.wait(this.machineWords, machine.pause >> 2, 1, 1000);
-    }
+    if ((bits & poke.attention) !== 0) this.park();
+    // A wfi that was broken off goes on.
+    if (s.word('waiting') !== 0) s.poke(poke.wfi);
+  }
+
+  /** All its state is in the shared memory now. It counts as asleep: nobody waits for a fence. */
+  private park(): void {
+    const words = this.machineWords;
+    const held = () =>
+      Atomics.load(words, machine.pause >> 2) !== 0 && Atomics.load(words, machine.stop >> 2) === 0;
+    if (!held()) return;
+    this.state.setWord('sleeping', 1);
+    Atomics.add(words, machine.parked >> 2, 1);
+    Atomics.notify(words, machine.parked >> 2);
+    while (held()) Atomics.wait(words, machine.pause >> 2, 1, 1000);
+    Atomics.sub(words, machine.parked >> 2, 1);
+    this.state.setWord('sleeping', 0);
   }
 
   serveRemote(): void {

@@ -39,7 +39,9 @@ export const machine = {
   deviceLock: 0x10,
   pause: 0x14, // 1: every hart is to park
   hartCount: 0x18,
+  parked: 0x1c, // how many harts stand still for `pause`
   timerUntil: 0x20, // i64: when the timekeeper will look again by itself, in ticks
+  stood: 0x28, // f64: ticks for which the guest's time has stood still
 } as const;
 
 /** Hart-relative blocks. */
@@ -79,6 +81,17 @@ const narrow = [
 
 export type Wide = (typeof wide)[number];
 export type Narrow = (typeof narrow)[number];
+
+/**
+ * Fields that are no state of the guest: caches, mailboxes and places of this process. Whatever
+ * else stands in the two tables above is saved with a machine, by its name.
+ */
+export const fleetingFields: ReadonlySet<string> = new Set<Wide | Narrow>([
+  'mmiopa', 'sigb', 'sighi', 'siglo', 'faultpc', 'poke', 'tlb', 'hartid', 'ctxnext', 'gen',
+  'resaddr', 'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'fetchpage',
+  'threshold', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping', 'remote', 'remotefrom',
+  'remoteto', 'remoteack', 'mailbox', 'lockstep', 'seendirty',
+]); // prettier-ignore
 
 export const fields: ReadonlyMap<string, { offset: number; type: Type }> = new Map([
   ...wide.map((name, i) => [name, { offset: hartAt.fields + i * 8, type: 'i64' as Type }] as const),

@@ -18,7 +18,12 @@ export interface MachineFile {
   readonly layout: DescriptorLayout;
   readonly disks: readonly { id: string; index: number; path: string; backing?: string }[];
   readonly nics: readonly { slot: number; mac: string }[];
+  /** The file of a saved state from which it goes on, once, instead of booting. */
+  readonly resume?: string;
 }
+
+/** In the run directory: why the process has refused to run, one sentence. */
+export const reasonFile = 'reason';
 
 /** Which virtio slot holds what; an empty one can be filled while the machine runs. */
 export const slots = {
@@ -84,6 +89,7 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
       ...(backing === undefined ? {} : { backing }),
     })),
     nics: spec.nics.map(({ slot, mac }) => ({ slot, mac })),
+    ...(plan.resume === undefined ? {} : { resume: plan.resume }),
   };
 }
 

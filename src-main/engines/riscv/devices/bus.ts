@@ -22,6 +22,8 @@ export class Bus {
   readonly virtio: VirtioRegisters[] = [];
   readonly consoleOutRing: Ring;
   readonly consoleInRing: Ring;
+  /** The registers of all front halves by name: with the harts, what a machine is besides RAM. */
+  readonly blocks = new Map<string, Int32Array>();
   private readonly words: Int32Array;
   private readonly rtcWords: Int32Array;
   private readonly clock: Clock;
@@ -34,19 +36,22 @@ export class Bus {
     for (let n = 0; n < layout.harts; n++) this.harts.push(new HartState(buffer, n));
     this.consoleOutRing = new Ring(buffer, at.consoleOut, consoleOutSize);
     this.consoleInRing = new Ring(buffer, at.consoleIn, consoleInSize);
-    const block = (offset: number, words: number) =>
-      new Int32Array(buffer, at.devices + offset, words);
-    this.plic = new Plic(block(registers.plic, 256), this.harts);
-    this.rtcWords = block(registers.rtc, 16);
+    const block = (name: string, offset: number, words: number) => {
+      const view = new Int32Array(buffer, at.devices + offset, words);
+      this.blocks.set(name, view);
+      return view;
+    };
+    this.plic = new Plic(block('plic', registers.plic, 256), this.harts);
+    this.rtcWords = block('rtc', registers.rtc, 16);
     this.uart = new Uart(
-      block(registers.uart, 16),
+      block('uart', registers.uart, 16),
       this.consoleOutRing,
       this.consoleInRing,
       (level) => this.plic.setLine(board.uartIrq, level),
       () => this.ring(),
     );
     for (let n = 0; n < board.virtioCount; n++) {
-      const words = block(registers.virtio + n * registers.virtioStride, 128);
+      const words = block(`virtio${n}`, registers.virtio + n * registers.virtioStride, 128);
       const line = (level: boolean) => this.plic.setLine(board.virtioIrq + n, level);
       this.virtio.push(new VirtioRegisters(words, line, () => this.ring()));
     }

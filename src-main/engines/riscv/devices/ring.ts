@@ -23,6 +23,13 @@ export class Ring {
     return this.size - this.length;
   }
 
+  /** What waits in it, which stays there. */
+  contents(): Uint8Array {
+    const tail = Atomics.load(this.words, 1);
+    const index = (_: unknown, n: number) => this.bytes[(tail + n) & (this.size - 1)]!;
+    return Uint8Array.from({ length: Math.min(this.size, Math.max(0, this.length)) }, index);
+  }
+
   put(byte: number): boolean {
     const head = Atomics.load(this.words, 0);
     if (((head - Atomics.load(this.words, 1)) | 0) >= this.size) return false;

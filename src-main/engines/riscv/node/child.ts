@@ -1,26 +1,32 @@
 /**
  * The process of a portable machine: `node child.ts RUN_DIRECTORY/`. It reads `machine.json` there,
  * holds the descriptors it inherited (`machine/descriptors.ts`) and runs until the guest powers
- * off. A guest that restarts is started anew in the same process.
+ * off or is suspended. A guest that restarts is started anew in the same process. A saved state
+ * that it was told to go on from is used up: its file is gone before the guest moves.
  *
- * Exit code: 0 powered off; 1 the machine failed or its kernel panicked, told on the console.
+ * Exit code: 0 powered off or suspended; 1 the machine failed or its kernel panicked, told on the
+ * console, and in the file `reason` where it was refused.
  */
 import { randomFillSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Socket } from 'node:net';
 import { gunzipSync } from 'node:zlib';
+import { syncDirectory } from '../../../base/node/files.ts';
 import { Refusal } from '../../../base/refusal.ts';
 import { VirtioConsole } from '../devices/virtio/console.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
 import { jitReport } from '../jit/report.ts';
-import { slots, type MachineFile } from '../machine-file.ts';
+import { reasonFile, slots, type MachineFile } from '../machine-file.ts';
 import type { ConsolePort } from '../ports.ts';
 import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
 import { Plugs, type Make } from './plugs.ts';
-import { run, type Ended } from './run.ts';
+import { run, type Boot, type Ended, type Power, type Resume } from './run.ts';
+import { Saving } from './saving.ts';
+import { openSnapshot } from './snapshot-read.ts';
 
 /** What waits for a reader of a console before its line is busy. */
 const pendingOutputBytesMax = 1 << 16;
@@ -68,7 +74,7 @@ class PipeConsole implements ConsolePort {
 async function main(): Promise<number> {
   const runDirectory = process.argv[2] ?? '';
   const file = JSON.parse(readFileSync(join(runDirectory, 'machine.json'), 'utf8')) as MachineFile;
-  let machine: PoweredOn | undefined;
+  let machine: Power | undefined;
   const onRoom = () => machine?.ring();
   const consoles = file.layout.consoles.map((fds) => new PipeConsole(fds, onRoom));
   const agent = new PipeConsole(file.layout.agent, onRoom);
@@ -88,19 +94,30 @@ async function main(): Promise<number> {
     const plugs = new Plugs(file, frames);
     const balloon = new Balloon();
     const report = async () => ({ ...jitReport(mustBeOn(machine).memory.buffer, file.cpus) });
-    const verbs = new Map([...plugs.verbs(), ...balloon.verbs(), ['jit', report] as const]);
+    const saving = new Saving(() => {
+      setImmediate(() => void drained([...consoles, agent]).then(() => process.exit(0)));
+    });
+    const verbs = new Map([
+      ...plugs.verbs(),
+      ...balloon.verbs(),
+      ...saving.verbs(),
+      ['jit', report] as const,
+    ]);
     openControlDoor(controlPath(runDirectory), verbs);
-    for (;;) {
+    for (let { resume } = file; ; resume = undefined) {
       console0.tail = '';
-      const lines = { first, consoles, agent, frames, plugs, balloon };
-      const ended = await powerOn(file, lines, (power) => {
+      const lines = { first, consoles, agent, frames, plugs, balloon, saving };
+      const from = resume === undefined ? bootOf(file) : await savedOf(resume);
+      const ended = await powerOn(from, lines, (power) => {
         machine = power;
       });
       if (ended.reason === 'poweroff') return 0;
       if (ended.reason === 'failure' || /Kernel panic - not syncing/.test(console0.tail)) return 1;
     }
   } catch (thrown) {
-    const said = thrown instanceof Refusal ? thrown.message : String((thrown as Error).stack);
+    const refused = thrown instanceof Refusal;
+    const said = refused ? thrown.message : String((thrown as Error).stack);
+    if (refused) writeFileSync(join(runDirectory, reasonFile), said, { mode: 0o600 });
     first.write(Buffer.from(`\r\nNymph: ${said.replaceAll('\n', '\r\n')}\r\n`));
     return 1;
   } finally {
@@ -108,10 +125,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** The machine as it is since the guest was last started. */
-type PoweredOn = { ring: () => void; memory: WebAssembly.Memory };
-
-function mustBeOn(machine: PoweredOn | undefined): PoweredOn {
+function mustBeOn(machine: Power | undefined): Power {
   if (machine) return machine;
   throw new Refusal('wrong-state', 'The machine is not switched on yet.');
 }
@@ -123,12 +137,37 @@ type Lines = {
   frames: FrameSlots;
   plugs: Plugs;
   balloon: Balloon;
+  saving: Saving;
 };
 
+function bootOf(file: MachineFile): Boot {
+  return {
+    ramMib: file.memoryMib,
+    harts: file.cpus,
+    kernel: load(file.kernel),
+    initrd: readFileSync(file.initramfs),
+    bootArguments: file.bootArguments,
+    seed: randomFillSync(new Uint8Array(32)),
+  };
+}
+
+/** The guest's disks change from here on, so what was saved is of no use a second time. */
+async function savedOf(path: string): Promise<Resume> {
+  const saved = await openSnapshot(path);
+  return {
+    saved,
+    taken: async () => {
+      await saved.close();
+      await rm(path);
+      await syncDirectory(dirname(path));
+    },
+  };
+}
+
 async function powerOn(
-  file: MachineFile,
-  { first, consoles, agent, frames, plugs, balloon }: Lines,
-  onPower: (machine: PoweredOn) => void,
+  from: Boot | Resume,
+  { first, consoles, agent, frames, plugs, balloon, saving }: Lines,
+  onPower: (machine: Power) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
   devices[slots.random] = (wiring) =>
@@ -141,23 +180,20 @@ async function powerOn(
   for (const [slot, make] of plugs.makers()) devices[slot] = make;
   try {
     return await run({
-      ramMib: file.memoryMib,
-      harts: file.cpus,
-      kernel: load(file.kernel),
-      initrd: readFileSync(file.initramfs),
-      bootArguments: file.bootArguments,
-      seed: randomFillSync(new Uint8Array(32)),
+      from,
       console: first,
       devices,
       onPower: (power) => {
         onPower(power);
         frames.open(power.memory);
         plugs.power = power;
+        saving.power = power;
       },
       onWake: () => frames.look(),
     });
   } finally {
     plugs.power = undefined;
+    saving.power = undefined;
     await frames.close();
     // What the guest had under way lands before it starts again, or before the process ends.
     await plugs.settled();

@@ -13,7 +13,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { asRefusal, Refusal, refusalCodes, type RefusalCode } from '../../../base/refusal.ts';
 
 export type Words = Readonly<Record<string, unknown>>;
-export type Verb = (words: Words) => Promise<Record<string, unknown> | void>;
+/** `gone` is aborted when who asked has closed its connection. */
+export type Verb = (words: Words, gone: AbortSignal) => Promise<Record<string, unknown> | void>;
 
 const lineBytesMax = 1 << 16;
 const connectionsMax = 8;
@@ -29,13 +30,15 @@ export function openControlDoor(path: string, verbs: ReadonlyMap<string, Verb>):
   let waiting = 0;
   const server = createServer((socket) => {
     socket.on('error', () => {});
+    const gone = new AbortController();
+    socket.on('close', () => gone.abort());
     takeLines(socket, (line) => {
       if (++waiting > requestsWaitingMax) {
         waiting--;
         return void socket.destroy();
       }
       tail = tail
-        .then(() => answer(verbs, line))
+        .then(() => answer(verbs, line, gone.signal))
         .then((reply) => {
           waiting--;
           if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
@@ -49,28 +52,39 @@ export function openControlDoor(path: string, verbs: ReadonlyMap<string, Verb>):
   return server.unref();
 }
 
-async function answer(verbs: ReadonlyMap<string, Verb>, line: string): Promise<object> {
+async function answer(
+  verbs: ReadonlyMap<string, Verb>,
+  line: string,
+  gone: AbortSignal,
+): Promise<object> {
   try {
     const words = objectOf(line);
     const verb = verbs.get(textOf(words, 'do'));
     if (!verb) throw new Refusal('unsupported', 'This machine does not know that request.');
-    return { ok: true, ...(await verb(words)) };
+    return { ok: true, ...(await verb(words, gone)) };
   } catch (thrown) {
     const { code, message } = asRefusal(thrown);
     return { ok: false, code, sentence: message };
   }
 }
 
+export type Request = { do: string; [word: string]: unknown };
+
 /**
  * Asks and waits; a process that is only just starting is given the time to open its door.
  * @throws Refusal what the machine refuses; `timeout` or `unavailable` when it does not answer.
  */
-export async function askControl(
+export function askControl(path: string, request: Request, timeoutMs: number): Promise<Words> {
+  return whileAsked(path, request, timeoutMs, (reply) => Promise.resolve(reply));
+}
+
+/** The same, for what lasts as long as the connection: it is open while `work` is at it. */
+export async function whileAsked<T>(
   path: string,
-  request: { do: string; [word: string]: unknown },
+  request: Request,
   timeoutMs: number,
-): Promise<Words> {
-  // prettier-ignore
+  work: (reply: Words) => Promise<T>,
+): Promise<T> {
   const signal = AbortSignal.timeout(timeoutMs);
   const socket = await reach(path, signal);
   try {
@@ -83,7 +97,7 @@ export async function askControl(
       takeLines(socket, resolve);
       socket.write(`${JSON.stringify(request)}\n`);
     });
-    return told(objectOf(reply));
+    return await work(told(objectOf(reply)));
   } finally {
     socket.destroy();
   }

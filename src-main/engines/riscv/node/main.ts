@@ -66,12 +66,15 @@ async function main(): Promise<number> {
   if (values.kernel === undefined) throw new Refusal('usage', 'Give a kernel with --kernel.');
   const seed = randomFillSync(new Uint8Array(32));
   const options: RunOptions = {
-    ramMib: memoryMib(values.memory),
-    harts: Number(values.cpus),
-    kernel: load(values.kernel),
-    initrd: values.initrd === undefined ? null : readFileSync(values.initrd),
-    bootArguments: values.append,
-    seed,
+    from: {
+      ramMib: memoryMib(values.memory),
+      harts: Number(values.cpus),
+      kernel: load(values.kernel),
+      initrd: values.initrd === undefined ? null : readFileSync(values.initrd),
+      bootArguments: values.append,
+      seed,
+      sv48: values.sv48,
+    },
     console: stdio(),
     devices: [
       (wiring) => new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) }),
@@ -80,7 +83,6 @@ async function main(): Promise<number> {
         return (wiring: Wiring) => new VirtioBlock(wiring, port, `disk${n}`);
       }),
     ],
-    sv48: values.sv48,
     threshold: values.jit === undefined ? undefined : Number(values.jit),
   };
   const ended = await run(options);

@@ -20,8 +20,8 @@ import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/c
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
 import { bindScript, inUseCode, unbindScript } from '../guest-scripts.ts';
-import { consoleDevice, slotDevice, slots } from '../machine-file.ts';
-import { askControl, controlPath } from './control-door.ts';
+import { consoleDevice, reasonFile, slotDevice, slots } from '../machine-file.ts';
+import { askControl, controlPath, whileAsked, type Request } from './control-door.ts';
 
 type Parts = {
   plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
@@ -33,12 +33,12 @@ type Parts = {
   child?: ChildProcess;
 };
 
-type Request = Parameters<typeof askControl>[1];
-
 const pageBytes = 4096;
 const controlTimeoutMs = 5000;
 /** More than the machine takes to give up on a guest that does not follow. */
 const reclaimTimeoutMs = 30_000;
+/** Gigabytes of memory, and requests of its disks that have to end first. */
+const saveTimeoutMs = 10 * 60_000;
 
 export class PortableMachine implements RunningMachine {
   readonly pid: number;
@@ -70,12 +70,10 @@ export class PortableMachine implements RunningMachine {
     const cardSlots = parts.plan.spec.nics.map(({ slot }) => slot).sort((a, b) => a - b);
     this.cards = new Map(cardSlots.map((slot, number) => [slot, number]));
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
-    if (parts.child) this.exited = childExit(parts.child);
-    else {
-      const { exited, close } = strangerExit(this.identity, parts.pipes);
-      this.exited = exited;
-      this.stopWatching = close;
-    }
+    let exited: Promise<ExitReport>;
+    if (parts.child) exited = childExit(parts.child);
+    else ({ exited, close: this.stopWatching } = strangerExit(this.identity, parts.pipes));
+    this.exited = exited.then((report) => ({ ...report, ...this.refusal() }));
     void this.exited.then(() => this.release());
     // Ours only to watch: the server may end while the machine goes on.
     parts.child?.unref();
@@ -122,10 +120,13 @@ export class PortableMachine implements RunningMachine {
     }
   }
 
+  private refusePaused(): void {
+    if (!existsSync(this.pausedMark)) return;
+    throw new Refusal('wrong-state', 'The machine is paused, so it takes no requests.');
+  }
+
   private async ask(request: Request, timeoutMs = controlTimeoutMs) {
-    if (existsSync(this.pausedMark)) {
-      throw new Refusal('wrong-state', 'The machine is paused, so it takes no requests.');
-    }
+    this.refusePaused();
     return askControl(controlPath(this.parts.plan.runDirectory), request, timeoutMs);
   }
 
@@ -144,6 +145,25 @@ export class PortableMachine implements RunningMachine {
   /** A process does not tell whether it is frozen, so it is noted where a new server looks. */
   private get pausedMark(): string {
     return join(this.parts.plan.runDirectory, 'paused');
+  }
+
+  async suspend(path: string): Promise<void> {
+    await this.ask({ do: 'suspend', path }, saveTimeoutMs);
+  }
+
+  async snapshot(path: string, work: () => Promise<void>): Promise<void> {
+    this.refusePaused();
+    const door = controlPath(this.parts.plan.runDirectory);
+    await whileAsked(door, { do: 'hold' }, saveTimeoutMs, async () => {
+      await this.ask({ do: 'save', path }, saveTimeoutMs);
+      await work();
+    });
+  }
+
+  /** Why its process did not run, where it has said so. */
+  private refusal(): { reason?: string } {
+    const path = join(this.parts.plan.runDirectory, reasonFile);
+    return existsSync(path) ? { reason: readFileSync(path, 'utf8').slice(0, 500) } : {};
   }
 
   askToStop(): Promise<void> {

@@ -1,33 +1,57 @@
 /**
  * Runs a machine in this process: harts and timekeeper on worker threads, consoles and virtio
- * devices on this one. Resolves when the guest has powered off, reset or failed.
+ * devices on this one. It boots a kernel or goes on from a saved state. Resolves when the guest has
+ * powered off, reset or failed.
  */
 import { Worker } from 'node:worker_threads';
 import { Bus } from '../devices/bus.ts';
 import { at, machine } from '../layout.ts';
-import { createShared, prepareBoot } from '../machine.ts';
+import { createShared, guestRam, prepareBoot } from '../machine.ts';
 import type { BootOptions, MachineOptions } from '../machine.ts';
 import type { ConsolePort } from '../ports.ts';
+import type { Shared } from '../hart.ts';
+import { restoreState, savedTicks, saveState, typedBytesMax } from '../snapshot.ts';
 import { nodeClock } from './clock.ts';
+import type { OpenSnapshot } from './snapshot-read.ts';
+import { writeSnapshot } from './snapshot-write.ts';
+import { Standstill } from './standstill.ts';
 import type { WorkerStart } from './worker.ts';
 import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 
-export interface RunOptions extends MachineOptions, Omit<BootOptions, 'virtio' | 'sv48'> {
+type Make = (wiring: Wiring) => VirtioDevice;
+
+/** A machine that is on, from the thread that its devices live on. */
+export interface Power {
+  readonly memory: WebAssembly.Memory;
+  /** The memory's doorbell: rung, the devices are looked after. */
+  ring(): void;
+  stop(): void;
+  /** Fills an empty slot of a running machine; its guest does not notice by itself. */
+  plug(slot: number, make: Make): void;
+  unplug(slot: number): void;
+  readonly still: Pick<Standstill, 'hold' | 'release'>;
+  /** Writes a machine that is held into a new file; answers with its length in bytes. */
+  save(path: string): Promise<number>;
+}
+
+/** A kernel to start; `virtio` is what the devices say. */
+export type Boot = MachineOptions & Omit<BootOptions, 'virtio' | 'sv48'> & { sv48?: boolean };
+
+/** A saved state to go on from; memory and harts are as they were then. */
+export interface Resume {
+  readonly saved: Pick<OpenSnapshot, 'head' | 'state' | 'fill'>;
+  /** Called when all of it is in the machine, before the guest moves. */
+  taken(): Promise<void>;
+}
+
+export interface RunOptions {
+  from: Boot | Resume;
   console: ConsolePort;
   /** Devices in slot order, made once the memory exists; null leaves a slot empty. */
-  devices: (((wiring: Wiring) => VirtioDevice) | null)[];
-  /** Called on this thread with the memory's doorbell: rung, the devices are looked after. */
-  onPower?: (power: {
-    memory: WebAssembly.Memory;
-    ring: () => void;
-    stop: () => void;
-    /** Fills an empty slot of a running machine; its guest does not notice by itself. */
-    plug: (slot: number, make: (wiring: Wiring) => VirtioDevice) => void;
-    unplug: (slot: number) => void;
-  }) => void;
+  devices: (Make | null)[];
+  onPower?: (power: Power) => void;
   /** Called each time this thread has woken, before the devices are looked after. */
   onWake?: () => void;
-  sv48?: boolean;
   threshold?: number;
 }
 
@@ -38,111 +62,191 @@ export interface Ended {
 
 const defaultThreshold = 1000;
 const stopReasons = { poweroff: 1, reset: 2, failure: 3 } as const;
+const nsPerTick = 100n;
 
+/** @throws Refusal for a kernel or a saved state that cannot be loaded. */
 export async function run(options: RunOptions): Promise<Ended> {
-  const shared = createShared(options);
-  const powerOnNs = process.hrtime.bigint();
-  const bus = new Bus(shared.memory, shared.layout, nodeClock(powerOnNs));
-  const devices: VirtioDevice[] = [];
-  const plug = (slot: number, make: (wiring: Wiring) => VirtioDevice) =>
-    void devices.push(make({ bus, memory: shared.memory, layout: shared.layout, slot }));
-  options.devices.forEach((make, slot) => make && plug(slot, make));
-  prepareBoot(shared, {
-    ...options,
-    sv48: options.sv48 ?? false,
-    virtio: options.devices.map((_, slot) => slot),
-  });
+  const { from, devices: makes } = options;
+  const resume = 'saved' in from ? from : undefined;
+  const shared = createShared('saved' in from ? from.saved.head : from);
+  const board = 'saved' in from ? goOn(shared, makes, from) : powerOn(shared, makes, from);
+  const { bus, devices, still } = board;
+  const lines = new ConsoleLines(options.console, board);
   const ended: Ended = { reason: 'failure', harts: [] };
-  const workers: Promise<void>[] = [];
-  const spawn = (role: WorkerStart['role'], index: number) => {
-    const start: WorkerStart = {
-      role, index, shared, powerOnNs, firmware: false, resume: false,
-      threshold: options.threshold ?? defaultThreshold,
-    }; // prettier-ignore
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: start });
-    worker.on('message', (message: Ended['harts'][number]) => ended.harts.push(message));
-    workers.push(
-      new Promise((resolve) => {
-        worker.on('error', (error) => {
-          process.stderr.write(`machine thread: ${error.stack ?? error.message}\n`);
-          bus.stop(3);
-        });
-        worker.on('exit', () => resolve());
-      }),
-    );
-  };
-  spawn('time', 0);
-  for (let index = 0; index < options.harts; index++) spawn('hart', index);
+  const threads = startThreads(shared, options, board, ended);
   options.onPower?.({
     memory: shared.memory,
     ring: () => bus.ring(),
     stop: () => bus.stop(stopReasons.poweroff),
-    plug,
+    plug: (slot, make) => void devices.push(make(wiringOf(shared, bus, slot))),
     unplug: (slot) => {
       const index = devices.findIndex((device) => device.slot === slot);
       if (index >= 0) devices.splice(index, 1)[0]!.unplug();
     },
+    still,
+    save: (path) => {
+      const typed = Uint8Array.from(lines.typed);
+      return writeSnapshot(path, shared, saveState(shared, bus, devices, typed, still.ticks));
+    },
   });
-  ended.reason = await serve(shared.memory, bus, devices, options);
-  await Promise.all(workers);
+  const filled = resume && fillAndGo(resume, shared, board);
+  filled?.catch(() => {});
+  ended.reason = await serve(shared.memory, board, lines, options);
+  await threads;
+  await filled;
   return ended;
 }
 
-/** The I/O thread's life: sleep on the doorbell, drain consoles and queues. */
-async function serve(
-  memory: WebAssembly.Memory,
-  bus: Bus,
-  devices: VirtioDevice[],
-  options: Pick<RunOptions, 'console' | 'onWake'>,
-): Promise<Ended['reason']> {
-  const consolePort = options.console;
-  const words = new Int32Array(memory.buffer, at.machine, 64);
-  const pendingInput: number[] = [];
-  const feed = () => {
-    if (pendingInput.length === 0) return;
+interface Board {
+  readonly powerOnNs: bigint;
+  readonly bus: Bus;
+  readonly devices: VirtioDevice[];
+  readonly still: Standstill;
+  /** Console input that finds no room in the ring. */
+  readonly typed: number[];
+}
+
+function wiringOf({ memory, layout }: Shared, bus: Bus, slot: number): Wiring {
+  return { bus, memory, layout, slot };
+}
+
+/** `ticks`: how long ago, in guest time, the power was switched on. */
+function boardOf(shared: Shared, makes: readonly (Make | null)[], ticks: number): Board {
+  const { memory, layout } = shared;
+  const powerOnNs = process.hrtime.bigint() - BigInt(ticks) * nsPerTick;
+  const clock = nodeClock(powerOnNs, memory);
+  const bus = new Bus(memory, layout, clock);
+  const devices = makes.flatMap((make, slot) => make?.(wiringOf(shared, bus, slot)) ?? []);
+  return { powerOnNs, bus, devices, still: new Standstill(shared, devices, clock), typed: [] };
+}
+
+function powerOn(shared: Shared, makes: RunOptions['devices'], boot: Boot): Board {
+  const board = boardOf(shared, makes, 0);
+  const virtio = makes.map((_, slot) => slot);
+  prepareBoot(shared, { ...boot, sv48: boot.sv48 ?? false, virtio });
+  return board;
+}
+
+/** As it was saved, and held still. */
+function goOn(shared: Shared, makes: RunOptions['devices'], { saved }: Resume): Board {
+  const restored = restoreState(shared, saved.state);
+  const board = boardOf(shared, makes, savedTicks(saved.state));
+  restored.furnish(board.devices);
+  board.typed.push(...restored.typed);
+  board.still.begin();
+  return board;
+}
+
+/** The threads start while the memory is being filled. A machine that cannot be filled ends. */
+async function fillAndGo(resume: Resume, shared: Shared, { bus, still }: Board): Promise<void> {
+  try {
+    await resume.saved.fill(guestRam(shared));
+    await resume.taken();
+    still.release();
+  } catch (thrown) {
+    bus.stop(stopReasons.failure);
+    throw thrown;
+  }
+}
+
+function startThreads(
+  shared: Shared,
+  options: RunOptions,
+  { bus, powerOnNs }: Board,
+  ended: Ended,
+): Promise<unknown> {
+  const spawn = (role: WorkerStart['role'], index: number) => {
+    const start: WorkerStart = {
+      role, index, shared, powerOnNs, firmware: false, resume: 'saved' in options.from,
+      threshold: options.threshold ?? defaultThreshold,
+    }; // prettier-ignore
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: start });
+    worker.on('message', (message: Ended['harts'][number]) => ended.harts.push(message));
+    return new Promise<void>((resolve) => {
+      worker.on('error', (error) => {
+        process.stderr.write(`machine thread: ${error.stack ?? error.message}\n`);
+        bus.stop(stopReasons.failure);
+      });
+      worker.on('exit', () => resolve());
+    });
+  };
+  const harts = Array.from({ length: shared.layout.harts }, (_, index) => spawn('hart', index));
+  return Promise.all([...harts, spawn('time', 0)]);
+}
+
+/** The serial line's way between the console and the rings, moved on while nobody is held. */
+class ConsoleLines {
+  readonly typed: number[];
+  private readonly bus: Bus;
+  private readonly port: ConsolePort;
+
+  constructor(port: ConsolePort, { bus, typed }: Pick<Board, 'bus' | 'typed'>) {
+    this.port = port;
+    this.bus = bus;
+    this.typed = typed;
+    port.onInput((bytes) => {
+      if (typed.length < typedBytesMax) typed.push(...bytes);
+      bus.ring();
+    });
+  }
+
+  feed(): void {
+    const { bus, typed } = this;
+    if (typed.length === 0) return;
     let fed = 0;
-    while (fed < pendingInput.length && bus.consoleInRing.put(pendingInput[fed]!)) fed++;
-    pendingInput.splice(0, fed);
+    while (fed < typed.length && bus.consoleInRing.put(typed[fed]!)) fed++;
+    typed.splice(0, fed);
+    this.update(bus);
+  }
+
+  drain(): void {
+    const { bus } = this;
+    while (this.port.full !== true) {
+      let count = 0;
+      while (count < chunk.length) {
+        const byte = bus.consoleOutRing.take();
+        if (byte < 0) break;
+        chunk[count++] = byte;
+      }
+      if (count === 0) return;
+      this.port.write(chunk.slice(0, count));
+      // The line may have been busy for want of room.
+      this.update(bus);
+    }
+  }
+
+  private update(bus: Bus): void {
     bus.lock();
     bus.uart.update();
     bus.unlock();
-  };
-  consolePort.onInput((bytes) => {
-    if (pendingInput.length < 0x1_0000) pendingInput.push(...bytes);
-    feed();
-  });
-  for (;;) {
-    const bell = Atomics.load(words, machine.doorbell >> 2);
-    drain(bus, consolePort);
-    feed();
-    options.onWake?.();
-    for (const device of devices) device.service();
-    const stop = Atomics.load(words, machine.stop >> 2);
-    if (stop !== 0) {
-      drain(bus, consolePort);
-      return stop === 1 ? 'poweroff' : stop === 2 ? 'reset' : 'failure';
-    }
-    const wait = Atomics.waitAsync(words, machine.doorbell >> 2, bell, 1000);
-    if (wait.async) await wait.value;
-    else await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }
 
 const chunk = new Uint8Array(4096);
 
-function drain(bus: Bus, consolePort: ConsolePort): void {
-  while (consolePort.full !== true) {
-    let count = 0;
-    while (count < chunk.length) {
-      const byte = bus.consoleOutRing.take();
-      if (byte < 0) break;
-      chunk[count++] = byte;
+/** The I/O thread's life: sleep on the doorbell, drain consoles and queues. */
+async function serve(
+  memory: WebAssembly.Memory,
+  { devices, still }: Board,
+  lines: ConsoleLines,
+  options: Pick<RunOptions, 'onWake'>,
+): Promise<Ended['reason']> {
+  const words = new Int32Array(memory.buffer, at.machine, 64);
+  for (;;) {
+    const bell = Atomics.load(words, machine.doorbell >> 2);
+    if (!still.held) {
+      lines.drain();
+      lines.feed();
+      options.onWake?.();
+      for (const device of devices) device.service();
     }
-    if (count === 0) return;
-    consolePort.write(chunk.slice(0, count));
-    // The line may have been busy for want of room.
-    bus.lock();
-    bus.uart.update();
-    bus.unlock();
+    const stop = Atomics.load(words, machine.stop >> 2);
+    if (stop !== 0) {
+      lines.drain();
+      return stop === 1 ? 'poweroff' : stop === 2 ? 'reset' : 'failure';
+    }
+    const wait = Atomics.waitAsync(words, machine.doorbell >> 2, bell, 1000);
+    if (wait.async) await wait.value;
+    else await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }

@@ -21,12 +21,13 @@ export interface WorkerStart {
 
 const start = workerData as WorkerStart;
 const { shared } = start;
-const clock = nodeClock(start.powerOnNs);
+const clock = nodeClock(start.powerOnNs, shared.memory);
 if (start.role === 'time') keepTime(shared.memory, shared.layout, clock);
 else {
   const bus = new Bus(shared.memory, shared.layout, clock);
   const hart = new Hart(shared, start.index, bus, clock);
-  if (!start.resume) hart.reset(start.firmware);
+  if (start.resume) hart.resume();
+  else hart.reset(start.firmware);
   hart.state.setWord('threshold', start.threshold);
   try {
     hart.loop();

@@ -17,6 +17,7 @@ const discardSegmentsMax = 16;
 export class VirtioBlock extends VirtioDevice {
   private readonly port: BlockPort;
   private readonly name: string;
+  private readonly underWay = new Set<Promise<void>>();
 
   constructor(wiring: Wiring, port: BlockPort, name: string) {
     const features =
@@ -37,8 +38,16 @@ export class VirtioBlock extends VirtioDevice {
   protected override handle(index: number): void {
     const queue = this.queues[index]!;
     for (let chain = queue.take(); chain !== null; chain = queue.take()) {
-      void this.serve(queue, chain);
+      const served = this.serve(queue, chain);
+      this.underWay.add(served);
+      void served.finally(() => this.underWay.delete(served));
     }
+  }
+
+  override async settled(): Promise<void> {
+    await Promise.all(this.underWay);
+    // What is saved of the guest's memory must not be newer than its disk.
+    await this.port.flush();
   }
 
   private async serve(queue: Queue, chain: Chain): Promise<void> {

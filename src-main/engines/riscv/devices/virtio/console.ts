@@ -1,8 +1,9 @@
 /** virtio-console (virtio 1.2, 5.3), one port: hvc0. */
 import type { ConsolePort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
-import type { Wiring } from './device.ts';
+import type { Saved, Wiring } from './device.ts';
 import { gather, scatter } from './queue.ts';
+import { bytesToText, textToBytes } from '../../saved.ts';
 
 const sizeFeature = 1;
 const chunkBytesMax = 0x1_0000;
@@ -23,12 +24,20 @@ export class VirtioConsole extends VirtioDevice {
       more.set(this.waiting);
       more.set(bytes.subarray(0, room), this.waiting.length);
       this.waiting = more;
-      this.receive();
+      this.wish();
     });
   }
 
+  override save(): Saved {
+    return bytesToText(this.waiting);
+  }
+
+  override restore(saved: Saved): void {
+    this.waiting = textToBytes(saved, waitingMax);
+  }
+
   protected override handle(index: number): void {
-    if (index === 0) return this.receive();
+    if (index === 0) return;
     const queue = this.queues[1]!;
     let wanted = false;
     for (let chain = queue.take(); chain !== null; chain = queue.take()) {
@@ -39,7 +48,7 @@ export class VirtioConsole extends VirtioDevice {
     if (wanted) this.interrupt();
   }
 
-  private receive(): void {
+  protected override look(): void {
     let wanted = false;
     while (this.waiting.length > 0) {
       const chain = this.queues[0]!.take();

@@ -1,4 +1,10 @@
-/** What every virtio device has: registers, queues, interrupts. Lives on the I/O thread. */
+/**
+ * What every virtio device has: registers, queues, interrupts. Lives on the I/O thread.
+ *
+ * Must hold, so that a machine can be held and saved: a device reaches into the guest only while
+ * it is serviced, or for a request that `settled` waits for. Registers and queues are saved with
+ * the shared memory; whatever else the guest would miss is what `save` answers with.
+ */
 import type { Layout } from '../../layout.ts';
 import type { Bus } from '../bus.ts';
 import { GuestMemory, Queue } from './queue.ts';
@@ -19,6 +25,15 @@ export interface Identity {
   queues: number;
   queueMax: number;
 }
+
+/** Plain values, as JSON has them. */
+export type Saved =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Saved[]
+  | { readonly [name: string]: Saved };
 
 const indirectDescriptors = 1 << 28;
 
@@ -69,7 +84,24 @@ export abstract class VirtioDevice {
     const rung = Atomics.exchange(words, word.notified, 0);
     if (!this.hasStatus(4)) return;
     for (let n = 0; n < this.queues.length; n++) if (((rung >> n) & 1) !== 0) this.handle(n);
+    this.look();
   }
+
+  /** Nothing of the guest's requests is under way any more; none begins while it is held. */
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** What it holds beside its registers and queues. Called while the machine is held. */
+  save(): Saved {
+    return null;
+  }
+
+  /**
+   * Takes over what `save` of an equal device gave, before the machine goes on.
+   * @throws Refusal `bad-input` for what no device of this kind has saved.
+   */
+  restore(_saved: Saved): void {}
 
   /** Leaves the slot empty. What is under way no longer reaches the guest: no queue is ready. */
   unplug(): void {
@@ -82,6 +114,14 @@ export abstract class VirtioDevice {
 
   /** Queue `index` was rung. */
   protected abstract handle(index: number): void;
+
+  /** At each service: brings to the guest what has come from outside. */
+  protected look(): void {}
+
+  /** Has itself serviced soon. */
+  protected wish(): void {
+    this.bus.ring();
+  }
 
   protected interrupt(): void {
     this.bus.lock();

@@ -16,16 +16,16 @@ export class VirtioNet extends VirtioDevice {
   constructor(wiring: Wiring, port: FramePort) {
     super(wiring, { deviceId: 1, features: macFeature, queues: 2, queueMax: 256 });
     this.port = port;
+    // Frames come while the I/O thread is awake for them, before the devices are serviced.
     this.registers.config.set(port.mac.subarray(0, 6));
     port.onFrame((frame) => {
       if (frame.length > frameBytesMax || this.waiting.length >= waitingMax) return;
       this.waiting.push(frame.slice());
-      this.receive();
     });
   }
 
   protected override handle(index: number): void {
-    if (index === 0) return this.receive();
+    if (index === 0) return;
     const queue = this.queues[1]!;
     let wanted = false;
     for (let chain = queue.take(); chain !== null; chain = queue.take()) {
@@ -38,7 +38,7 @@ export class VirtioNet extends VirtioDevice {
     if (wanted) this.interrupt();
   }
 
-  private receive(): void {
+  protected override look(): void {
     const queue = this.queues[0]!;
     let wanted = false;
     while (this.waiting.length > 0) {
