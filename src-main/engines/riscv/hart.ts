@@ -154,15 +154,15 @@ export class Hart {
     this.settleIn();
     s.setWord('priv', firmware ? 3 : 1);
     s.setWord('sbi', firmware ? 0 : 1);
-    s.setWide('misa', 0x8000_0000_0014_112dn);
+    s.setWide('misa', 0x8000_0000_0014_11adn);
+    s.setWide('mideleg', firmware ? 0x1444n : 0x1666n);
     s.setWide('mstatus', 0xa_0000_0000n);
     for (const name of ['stimecmp', 'vstimecmp', 'vsdeadline', 'fsgate'] as const) {
       s.setWide(name, 0xffff_ffff_ffff_ffffn);
     }
     s.setWide('altstatus', 0x2_0000_0000n);
     if (!firmware) {
-      s.setWide('medeleg', 0xb1ffn);
-      s.setWide('mideleg', 0x222n);
+      s.setWide('medeleg', 0xf0_b5ffn);
       s.setWide('mcounteren', 7n);
       s.setWide('scounteren', 7n);
       s.setWide('menvcfg', 0xe000_0000_0000_00f0n);

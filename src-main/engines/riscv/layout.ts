@@ -90,7 +90,8 @@ export const fleetingFields: ReadonlySet<string> = new Set<Wide | Narrow>([
   'mmiopa', 'sigb', 'sighi', 'siglo', 'faultpc', 'poke', 'tlb', 'hartid', 'ctxnext', 'gen',
   'resaddr', 'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'fetchpage',
   'threshold', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping', 'remote', 'remotefrom',
-  'remoteto', 'remoteack', 'mailbox', 'lockstep', 'seendirty',
+  'remoteto', 'remoteack', 'mailbox', 'lockstep', 'seendirty', 'walkfault', 'walkperm', 'walkinst',
+  'walkhost', 'walklevel', 'walkat', 'walkgpa', 'walkbig',
 ]); // prettier-ignore
 
 export const fields: ReadonlyMap<string, { offset: number; type: Type }> = new Map([

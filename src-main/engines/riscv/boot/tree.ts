@@ -8,7 +8,7 @@ import { flatten, node } from './fdt.ts';
 import type { Node } from './fdt.ts';
 
 export const extensions = [
-  'i', 'm', 'a', 'f', 'd', 'c', 'zicsr', 'zifencei', 'zicntr', 'zicond', 'zicbom', 'zicbop',
+  'i', 'm', 'a', 'f', 'd', 'c', 'h', 'zicsr', 'zifencei', 'zicntr', 'zicond', 'zicbom', 'zicbop',
   'zicboz', 'zihintpause', 'zawrs', 'zfhmin', 'zca', 'zcb', 'zcd', 'zba', 'zbb', 'zbs', 'sstc',
   'svadu', 'svnapot', 'svpbmt', 'svinval',
 ] as const; // prettier-ignore
@@ -102,7 +102,7 @@ function cpus(options: TreeOptions): Node {
           ['status', 'okay'],
           ['compatible', 'riscv'],
           ['mmu-type', options.sv48 ? 'riscv,sv48' : 'riscv,sv39'],
-          ['riscv,isa', `rv64imafdc_${extensions.slice(6).join('_')}`],
+          ['riscv,isa', `rv64imafdch_${extensions.slice(7).join('_')}`],
           ['riscv,isa-base', 'rv64i'],
           ['riscv,isa-extensions', [...extensions]],
           ['riscv,cbom-block-size', [64]],
