@@ -8,6 +8,7 @@
  *   nymph.init=/sbin/init    else /sbin/init, /etc/init, /bin/init, /bin/sh, as the kernel does
  *   nymph.agent=/dev/ttyS7   the line to the host; without it there is no agent
  *   nymph.hostname=NAME
+ * A file /modules/order in the boot file system names kernel modules, loaded before all else.
  * What fails is told in one sentence on the console and to the host; then the machine ends with
  * exit code 3 (User Mode Linux: /proc/exitcode), so that nobody takes it for an orderly stop.
  */
@@ -80,6 +81,27 @@ static void mount_basics(void) {
   mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666");
   place.proc = (int)sys4(__NR_openat, AT_FDCWD, "/proc", O_DIRECTORY | O_PATH | O_CLOEXEC, 0);
   read_file(place.proc, "cmdline", command_line, sizeof command_line);
+}
+
+/* What a distribution's kernel needs for its disks and cards: the files that `order` names, one a
+ * line. One that this kernel does not take is left to its driver to be missed. */
+static void load_modules(void) {
+  static char order[4096], path[300] = "/modules/";
+  int folder = (int)sys4(__NR_openat, AT_FDCWD, "/modules", O_DIRECTORY | O_PATH | O_CLOEXEC, 0);
+  if (folder < 0) return;
+  read_file(folder, "order", order, sizeof order);
+  for (char *at = order; *at;) {
+    size n = 9;
+    while (*at && *at != '\n' && n < sizeof path - 1) path[n++] = *at++;
+    path[n] = 0;
+    while (*at && *at++ != '\n') {}
+    int fd = (int)sys4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) continue;
+    sys3(__NR_finit_module, fd, "", 0);
+    sys1(__NR_close, fd);
+    sys3(__NR_unlinkat, AT_FDCWD, path, 0); /* its memory is the guest's again */
+  }
+  sys1(__NR_close, folder);
 }
 
 static void start_agent(char **argv) {
@@ -210,6 +232,7 @@ void boot(char **argv, char **envp) {
   mount_basics();
   const char *hostname = word("nymph.hostname", 4);
   if (hostname && hostname[0]) sys2(__NR_sethostname, hostname, length(hostname));
+  load_modules();
   start_agent(argv);
   const char *root = word("nymph.root", 4);
   if (root && root[0]) {

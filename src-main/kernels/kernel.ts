@@ -56,6 +56,8 @@ export type KernelInfo = {
   readonly default: boolean;
   /** The program loader first, then every library it needs. */
   readonly sharedLibraries: readonly SharedLibrary[];
+  /** An archive of modules to stand before the boot file system; absolute. */
+  readonly modules?: string;
   /** Why it cannot run on this host; a sentence. */
   readonly obstacle?: string;
 };

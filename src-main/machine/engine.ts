@@ -31,6 +31,8 @@ export interface LaunchPlan {
     readonly path: string;
     readonly sharedLibraries: readonly SharedLibrary[];
     readonly seccomp: boolean;
+    /** An archive of its modules that is to stand before the boot file system. */
+    readonly modules?: string;
   };
   readonly initramfs: string;
   readonly disks: readonly PlannedDisk[];

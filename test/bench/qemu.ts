@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { nymphPaths } from '../../src-main/app/node/paths.ts';
-import { writeCpio } from '../../src-main/images/cpio.ts';
+import { writeCpio } from '../../src-main/base/cpio.ts';
 import { launchTimer } from './launch.ts';
 import { compare, type Row } from './measure.ts';
 import { openWorld } from './world.ts';

@@ -76,6 +76,7 @@ export class Planner {
         // Several processors need it; with one, separate host processes keep programs of the
         // guest out of its kernel's memory, which is worth more than the speed.
         seccomp,
+        ...(kernel.modules === undefined ? {} : { modules: kernel.modules }),
       },
       initramfs: await this.initramfs(spec.engine),
       disks: spec.disks.flatMap((disk, index) =>

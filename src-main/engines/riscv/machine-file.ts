@@ -13,7 +13,8 @@ export interface MachineFile {
   readonly memoryMib: number;
   readonly cpus: number;
   readonly kernel: string;
-  readonly initramfs: string;
+  /** Archives that one after the other are the boot file system. */
+  readonly initramfs: readonly string[];
   readonly bootArguments: string;
   readonly layout: DescriptorLayout;
   readonly disks: readonly { id: string; index: number; path: string; backing?: string }[];
@@ -79,7 +80,8 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
     memoryMib: memoryMibOf(spec.memory),
     cpus: spec.cpus,
     kernel: plan.kernel.path,
-    initramfs: plan.initramfs,
+    // Uncompressed ones come first, where their place is one that the kernel takes.
+    initramfs: [...(plan.kernel.modules ? [plan.kernel.modules] : []), plan.initramfs],
     bootArguments: words.join(' '),
     layout,
     disks: plan.disks.map(({ id, index, path, backing }) => ({

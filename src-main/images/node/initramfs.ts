@@ -12,7 +12,7 @@ import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { writeCpio } from '../cpio.ts';
+import { writeCpio } from '../../base/cpio.ts';
 import { cached, contentHash } from './cache.ts';
 import { compileGuest, guestFlags, guestSources, type GuestArchitecture } from './compile.ts';
 

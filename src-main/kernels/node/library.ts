@@ -6,9 +6,9 @@
  * Use: `openKernelLibrary({cacheDirectory})`. A kernel is a folder `installed/ID/` with the program
  * and `kernel.json`; a folder with such a name is whole, and is put there and taken away by rename.
  */
-import { constants, readFileSync } from 'node:fs';
+import { constants, existsSync, readFileSync } from 'node:fs';
 import { open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import {
   makeDirectory,
   readTextIfThere,
@@ -29,6 +29,7 @@ import {
 import { inspectImage, isRiscvImage } from '../image.ts';
 import type { KernelRecipe } from '../recipe.ts';
 import { resolveLibraries } from './libraries.ts';
+import { isDebianPackage, readKernelPackage } from './package.ts';
 
 export type KernelLibraryOptions = {
   cacheDirectory: string;
@@ -49,6 +50,8 @@ type Entry = { id: string; about: About; builtMs: number };
 const packagedId = 'packaged';
 /** Those that are not of our recipe, in the order they are listed, after ours. */
 const foreignOrigins: readonly KernelOrigin[] = ['imported', 'packaged'];
+/** Beside the kernel, where it needs modules to find its disk. */
+const modulesFile = 'modules.cpio';
 const kernelBytesMax = 256 << 20;
 const kernelsMax = 200;
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9._+~-]{0,118}$/;
@@ -104,7 +107,8 @@ export class KernelLibrary {
   }
 
   /**
-   * Copies a file in. Nothing is changed when it is refused.
+   * Copies a file in, or what is needed of Debian's package of a RISC-V kernel. Nothing is changed
+   * when it is refused.
    * @throws Refusal `not-found`, `bad-input` no such kernel, `unavailable` a library it needs is
    * missing here, `exists`, `no-space`.
    */
@@ -112,17 +116,18 @@ export class KernelLibrary {
     if (!namePattern.test(name) || name === packagedId) {
       throw new Refusal('usage', 'A kernel name is made of letters, digits, dots and dashes.');
     }
-    const bytes = await readKernelFile(path);
-    read(bytes);
     if ((await this.#ids()).includes(name)) {
       throw new Refusal('exists', `There is a kernel named ${name} already.`);
     }
+    const { kernel, modules } = await takeKernel(path, `${this.#home}.${name}`);
+    read(kernel);
     await makeDirectory(this.#home);
     const temporary = join(this.#home, `.${name}.import`);
     try {
       await rm(temporary, { recursive: true, force: true });
       await makeDirectory(temporary);
-      await writeFileAtomic(join(temporary, 'linux'), bytes, 0o755);
+      await writeFileAtomic(join(temporary, 'linux'), kernel, 0o755);
+      if (modules) await writeFileAtomic(join(temporary, modulesFile), modules);
       await writeFileAtomic(join(temporary, 'kernel.json'), '{"flavour":"imported"}\n');
       await rename(temporary, join(this.#home, name));
       await syncDirectory(this.#home);
@@ -242,7 +247,10 @@ export class KernelLibrary {
         if (this.#reports.size >= kernelsMax) this.#reports.clear();
         this.#reports.set(key, known);
       }
-      const kernel = { id, flavour, path, sizeBytes: size, default: chosen.includes(id), ...known };
+      const modules = join(dirname(path), modulesFile);
+      const beside = flavour === 'imported' && existsSync(modules) ? { modules } : {};
+      const about = { id, flavour, path, sizeBytes: size, default: chosen.includes(id), ...beside };
+      const kernel = { ...about, ...known };
       const runs = known.engine === 'portable' || known.features.wideState || !this.#wideState;
       return runs ? kernel : { ...kernel, obstacle: tooWide(known.version) };
     } catch (thrown) {
@@ -289,6 +297,21 @@ function hasWideState(): boolean {
   }
 }
 
+/** A kernel from its file, or from a package, which is taken apart in `scratch`. */
+async function takeKernel(
+  path: string,
+  scratch: string,
+): Promise<{ kernel: Uint8Array; modules?: Uint8Array }> {
+  const bytes = await readKernelFile(path);
+  if (!isDebianPackage(bytes)) return { kernel: bytes };
+  await makeDirectory(scratch);
+  try {
+    return await readKernelPackage(path, { scratch });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
 /** The whole of a regular file of bearable size that begins as a kernel does. */
 async function readKernelFile(path: string): Promise<Uint8Array> {
   // Without O_NONBLOCK the opening of a pipe would wait for a writer.
@@ -303,7 +326,7 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
     if (size < 0) throw new Refusal('bad-input', 'This is not a regular file.');
     const head = new Uint8Array(64);
     await file.read(head, 0, head.length, 0);
-    if (!isElf(head) && !isRiscvImage(head))
+    if (!isElf(head) && !isRiscvImage(head) && !isDebianPackage(head))
       throw new Refusal('bad-input', 'This is not a program, so not a kernel.');
     if (size > kernelBytesMax) throw new Refusal('bad-input', 'This file is too large.');
     const bytes = new Uint8Array(size);
@@ -322,6 +345,7 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
 /** What a kernel is called after the file that it comes from. */
 export function defaultName(path: string): string {
   const name = basename(path)
+    .replace(/^linux-image-([^_]+)_.*\.deb$/, 'linux-$1')
     .replace(/[^a-zA-Z0-9._+~-]/g, '-')
     .slice(0, 100);
   return /^[a-zA-Z]/.test(name) ? name : `kernel-${name}`;

@@ -2,8 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { inspectImage, isRiscvImage } from '../../../src-main/kernels/image.ts';
-
-const banner = 'Linux version 7.3.4-nymph (nymph@nymph) (gcc) #1 SMP PREEMPT Thu\n';
+import { imageBanner as banner, imageWith } from './fake-image.ts';
 
 test('the version and whether it runs several processors are read from the banner', () => {
   const bytes = imageWith(`Linux version %s (%s)\0${banner}`);
@@ -22,10 +21,3 @@ test('what is no such image, or does not say what it is, is refused in a sentenc
     assert.throws(() => inspectImage(bytes), { code: 'bad-input', message });
   }
 });
-
-function imageWith(text: string): Uint8Array {
-  const bytes = new Uint8Array(4096);
-  new DataView(bytes.buffer).setUint32(56, 0x05435352, true);
-  bytes.set(new TextEncoder().encode(text), 1024);
-  return bytes;
-}

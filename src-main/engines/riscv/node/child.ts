@@ -145,7 +145,7 @@ function bootOf(file: MachineFile): Boot {
     ramMib: file.memoryMib,
     harts: file.cpus,
     kernel: load(file.kernel),
-    initrd: readFileSync(file.initramfs),
+    initrd: Buffer.concat(file.initramfs.map((path) => readFileSync(path))),
     bootArguments: file.bootArguments,
     seed: randomFillSync(new Uint8Array(32)),
   };

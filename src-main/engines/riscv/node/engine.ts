@@ -76,6 +76,7 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
       ...modules,
       plan.kernel.path,
       plan.initramfs,
+      ...(plan.kernel.modules === undefined ? [] : [plan.kernel.modules]),
       ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
     ],
     writable: [plan.directory, plan.runDirectory],

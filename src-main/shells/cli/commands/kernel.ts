@@ -43,7 +43,7 @@ export const kernelCommands: Commands = {
   },
   'kernel import': {
     usage: 'kernel import FILE',
-    about: 'Add a kernel from a file: User Mode Linux, or a RISC-V image for the portable engine',
+    about: 'Add a kernel: User Mode Linux, a RISC-V image, or Debian’s linux-image-*-riscv64',
     words: [1, 1],
     run: async (client, { positionals, values }) => {
       const kernel = await client.call('kernel.import', {

@@ -44,6 +44,13 @@ test('the file says what the machine is made of, memory in whole pairs of MiB', 
   assert.equal(file.layout.consoles.length, 2);
 });
 
+test('modules of a kernel stand before the boot file system', () => {
+  const kernel = { ...plan.kernel, modules: '/k/modules.cpio' };
+  const { initramfs } = machineFile({ ...plan, kernel }, layoutDescriptors(2));
+  assert.deepEqual(initramfs, ['/k/modules.cpio', '/b/initramfs.gz']);
+  assert.deepEqual(machineFile(plan, layoutDescriptors(2)).initramfs, ['/b/initramfs.gz']);
+});
+
 test('the command line names root, agent and host, and ends with the owner’s own words', () => {
   const { bootArguments } = machineFile(plan, layoutDescriptors(2));
   assert.match(bootArguments, /^console=ttyS0 /);

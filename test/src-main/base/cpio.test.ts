@@ -2,7 +2,7 @@
 import { describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeCpio, type CpioEntry } from '../../../src-main/images/cpio.ts';
+import { writeCpio, type CpioEntry } from '../../../src-main/base/cpio.ts';
 
 const content = new TextEncoder().encode('hello');
 const entries: CpioEntry[] = [

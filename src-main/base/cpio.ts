@@ -8,7 +8,7 @@
  * What must hold: every directory comes before what is in it (the kernel makes no parents), so
  * the caller's order is kept and checked.
  */
-import { Refusal } from '../base/refusal.ts';
+import { Refusal } from './refusal.ts';
 
 export type CpioEntry =
   | { kind: 'file'; path: string; mode: number; content: Uint8Array }

@@ -1,0 +1,107 @@
+/**
+ * Debian's own kernel, out of its package (`linux-image-*-riscv64`): the boot image, and the
+ * modules without which it finds no disk, as an archive that stands before the boot file system.
+ *
+ *   const { kernel, modules } = await readKernelPackage(path, { scratch });
+ *
+ * In the archive `modules/order` names the files in it, each after those it needs; the boot program
+ * (resources/guest/boot.c) loads them so. Nothing of the package is run, and nothing of it outside
+ * `scratch` is read: a link in it is no file.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { writeCpio, type CpioEntry } from '../../base/cpio.ts';
+import { Refusal } from '../../base/refusal.ts';
+import { dependsOf, loadOrder, moduleName, wantedModules } from '../modules.ts';
+import { runProgram } from './run.ts';
+
+export interface KernelPackage {
+  readonly kernel: Uint8Array;
+  readonly modules: Uint8Array;
+}
+
+const fileBytesMax = 256 << 20;
+const unpackers: Record<string, readonly string[]> = {
+  '.xz': ['xz', '--decompress', '--keep'],
+  '.zst': ['zstd', '--decompress', '--quiet'],
+  '.gz': ['gzip', '--decompress', '--keep'],
+};
+
+/** A Debian package begins as every `ar` archive does. */
+export function isDebianPackage(head: Uint8Array): boolean {
+  return Buffer.from(head.subarray(0, 8)).toString('latin1') === '!<arch>\n';
+}
+
+/** @throws Refusal `bad-input` no package, or none of a kernel with modules; `unavailable`. */
+export async function readKernelPackage(
+  path: string,
+  { scratch, signal }: { scratch: string; signal?: AbortSignal },
+): Promise<KernelPackage> {
+  await runProgram(['dpkg-deb', '--extract', path, scratch], { signal }).catch((thrown) => {
+    const failed = thrown instanceof Refusal && thrown.code === 'internal';
+    throw failed ? new Refusal('bad-input', 'This Debian package cannot be unpacked.') : thrown;
+  });
+  const boot = await filesIn(join(scratch, 'boot'));
+  const image = boot.find(({ name }) => /^vmlinu[xz]-/.test(name));
+  if (!image) throw new Refusal('bad-input', 'There is no kernel in this Debian package.');
+  const entries: CpioEntry[] = [{ kind: 'directory', path: 'modules', mode: 0o700 }];
+  const modules = await readModules(scratch, signal);
+  for (const [name, content] of modules) {
+    entries.push({ kind: 'file', path: `modules/${name}.ko`, mode: 0o600, content });
+  }
+  const order = [...modules.keys()].map((name) => `${name}.ko\n`).join('');
+  entries.push({ kind: 'file', path: 'modules/order', mode: 0o600, content: Buffer.from(order) });
+  return { kernel: await unpacked(image.path), modules: writeCpio(entries) };
+}
+
+/** Name → content, in the order in which they are to be loaded. */
+async function readModules(
+  scratch: string,
+  signal?: AbortSignal,
+): Promise<Map<string, Uint8Array>> {
+  const paths = new Map<string, string>();
+  for (const root of ['usr/lib/modules', 'lib/modules']) {
+    for (const { name, path } of await filesIn(join(scratch, root))) {
+      const module = moduleName(name);
+      if (module !== undefined) paths.set(module, path);
+    }
+  }
+  const contents = new Map<string, Uint8Array>();
+  const needs = new Map<string, readonly string[]>();
+  const pending = [...wantedModules];
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    const path = paths.get(name);
+    if (path === undefined || needs.has(name)) continue;
+    const content = await moduleContent(path, signal);
+    contents.set(name, content);
+    needs.set(name, dependsOf(content));
+    pending.push(...needs.get(name)!);
+  }
+  const order = loadOrder(wantedModules, (name) => needs.get(name));
+  if (order.length > 0) return new Map(order.map((name) => [name, contents.get(name)!]));
+  throw new Refusal('bad-input', 'There are no modules in this Debian package.');
+}
+
+/** A module as the kernel takes it, uncompressed. */
+async function moduleContent(path: string, signal?: AbortSignal): Promise<Uint8Array> {
+  const packing = /\.(xz|zst|gz)$/.exec(path)?.[0];
+  if (packing === undefined) return readFile(path);
+  await runProgram([...unpackers[packing]!, path], { signal });
+  return readFile(path.slice(0, -packing.length));
+}
+
+/** Ordinary files at any depth; nothing where there is no such folder. */
+async function filesIn(folder: string): Promise<{ name: string; path: string }[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isFile())
+    .map(({ name, parentPath }) => ({ name, path: join(parentPath, name) }));
+}
+
+async function unpacked(path: string): Promise<Uint8Array> {
+  const bytes = await readFile(path);
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  return promisify(gunzip)(bytes, { maxOutputLength: fileBytesMax });
+}
