@@ -116,12 +116,20 @@ fn write_status(h: i32, v: i64, mask: i64) {
 }
 
 // SSIP has one home, the mailbox: what M-mode sets in mip, S-mode clears in sip (Privileged 3.1.9).
-fn set_ssip(h: i32, v: i64) {
+// Another hart may raise it meanwhile, so an instruction that does not name it leaves it alone.
+fn set_ssip(h: i32, v: i64, named: i64) {
+  if ((named & 2L) == 0L) return;
   if ((v & 2L) != 0L) atomic_or32(h + IRQ, 2); else atomic_and32(h + IRQ, ~2);
 }
 
-// The poke word is shared: only ever or'd or swapped, never stored over by another thread.
-fn csr_write(h: i32, n: i32, v: i64) {
+// CBIE = 2 is reserved, and reads back as 0 (WARL, Privileged 3.1.18).
+fn legal_envcfg(v: i64, mask: i64): i64 {
+  return v & mask & ((v & 0x30L) == 0x20L ? -49L : -1L);
+}
+
+// Named are the bits that the instruction sets or clears, all of them for csrrw. The poke word is
+// shared: only ever or'd or swapped, never stored over by another thread.
+fn csr_write(h: i32, n: i32, v: i64, named: i64) {
   switch (n) {
     case 1, 2, 3:
       if (fs_off(h)) { illegal(h); return; }
@@ -133,14 +141,14 @@ fn csr_write(h: i32, n: i32, v: i64) {
     case 0x104: write_supervisor_enables(h, v);
     case 0x105: if ((v & 2L) == 0L) h.stvec = v;
     case 0x106: h.scounteren = v & 0xffffffffL;
-    case 0x10a: h.senvcfg = v & 0xf1L;
+    case 0x10a: h.senvcfg = legal_envcfg(v, 0xf1L);
     case 0x140: h.sscratch = v;
     case 0x141: h.sepc = v & -2L;
     case 0x142: h.scause = v;
     case 0x143: h.stval = v;
     case 0x144:
       if (h.virt) set_vssip(h, h.hideleg, v << 1L);
-      else if ((h.mideleg & 2L) != 0L) set_ssip(h, v);
+      else if ((h.mideleg & 2L) != 0L) set_ssip(h, v, named);
       atomic_or32(h + POKE, 1);
     case 0x14d:
       if (timer_refused(h)) return;
@@ -163,7 +171,7 @@ fn csr_write(h: i32, n: i32, v: i64) {
     case 0x305: if ((v & 2L) == 0L) h.mtvec = v;
     case 0x306: h.mcounteren = v & 0xffffffffL;
     case 0x30a:
-      h.menvcfg = v & 0xe0000000000000f1L;
+      h.menvcfg = legal_envcfg(v, 0xe0000000000000f1L);
       arm_guest_timer(h);
       flush_all(h);
     case 0x340: h.mscratch = v;
@@ -171,7 +179,7 @@ fn csr_write(h: i32, n: i32, v: i64) {
     case 0x342: h.mcause = v;
     case 0x343: h.mtval = v;
     case 0x344:
-      set_ssip(h, v);
+      set_ssip(h, v, named);
       if (hypervisor(h)) set_vssip(h, 4L, v);
       h.mipsoft = v & 0x220L;
       atomic_or32(h + POKE, 1);
@@ -201,6 +209,7 @@ fn csr_op(h: i32, insn: i32, f3: i32): i32 {
     if (h.fault) return 0;
   }
   if (writes) {
+    let named = op == 1 ? -1L : v;
     let base = old;
     if (n == 0x344) base = h.mipsoft | (h.hvip & 4L) | (zx(atomic_load32(h + IRQ)) & 2L);
     if (op == 2) v = base | v;
@@ -209,7 +218,7 @@ fn csr_op(h: i32, insn: i32, f3: i32): i32 {
       csr_read(h, n);
       if (h.fault) return 0;
     }
-    csr_write(h, n, v);
+    csr_write(h, n, v, named);
     if (h.fault) return 0;
   }
   if (rd) store64(h + (rd << 3), old);

@@ -136,7 +136,7 @@ fn guest_csr_write(h: i32, n: i32, v: i64) {
     case 0x606: h.hcounteren = v & 0xffffffffL;
     case 0x60a:
       if (((h.henvcfg ^ v) & 0x6000000000000000L) != 0L) fence_guest(h, -1);
-      h.henvcfg = v & 0xe0000000000000f1L;
+      h.henvcfg = legal_envcfg(v, 0xe0000000000000f1L);
       arm_guest_timer(h);
     case 0x643: h.htval = v;
     case 0x644: set_vssip(h, 4L, v); atomic_or32(h + POKE, 1);

@@ -78,6 +78,7 @@ function operands(code: string, n: Instruction): string {
     .replaceAll(/\bfs1\b/g, 'g1(h, insn)')
     .replaceAll(/\bfs2\b/g, 'g2(h, insn)')
     .replaceAll(/\bfs3\b/g, 'g3(h, insn)')
+    .replaceAll(/\braw\b/g, 'insn')
     .replaceAll(/\bimm\b/g, immediateSource[n.format])
     .replaceAll(/\bpc\b/g, '(delta + zx(ip))');
 }
@@ -93,8 +94,7 @@ function effect(n: Instruction): string {
     ? `let v = ${write?.[2]}; ${leave} ${into}(h, insn, v);`
     : `${into}(h, insn, ${write?.[2]});`;
   const body = write === null ? bare : assign;
-  const raw = n.name.startsWith('cbo') ? 'h.raw = insn;' : '';
-  if (n.kind !== 'fp' && n.kind !== 'fpmem') return raw + body;
+  if (n.kind !== 'fp' && n.kind !== 'fpmem') return body;
   const on = 'if (!fp_on(h)) { ILLEGAL }';
   if (!n.rounded) return `${on} ${body}`;
   return `${on} let rm = fp_rm(h, insn); if (rm == 7) { ILLEGAL } ${body}`;

@@ -1,7 +1,7 @@
 /**
  * The instruction table: for each instruction its encoding, its immediate format and what it does,
- * in W over the names rd, rs1, rs2, rs3, fd, fs1…, imm, pc, rm and the guest memory words. The
- * interpreter and the translator are both made from it, so an instruction is described once.
+ * in W over the names rd, rs1, rs2, rs3, fd, fs1…, imm, pc, rm, raw (its bits) and the guest memory
+ * words. Interpreter and translator are both made from it, so an instruction is described once.
  *
  * `kind` says what else an engine must do: 'plain' cannot fault; 'mem' may leave h.fault set, and
  * then rd is not written; 'fp' needs the FPU switched on (and may take a rounding mode); 'branch'
@@ -133,7 +133,7 @@ for (const [size, letter] of [[4, 'w'], [8, 'd']] as const) {
 put('fence', 0x0f, maskI, 'I', 'plain', 'fence_op(h);');
 put('fence.i', 0x100f, maskI, 'I', 'fencei', '');
 for (const op of [0, 1, 2, 4]) {
-  put(`cbo.${op}`, 0x200f | (op << 20), 0xfff07fff, 'R', 'mem', `cbo_op(h, ${op}, rs1);`);
+  put(`cbo.${op}`, 0x200f | (op << 20), 0xfff07fff, 'R', 'mem', `cbo_op(h, ${op}, rs1, raw);`);
 }
 for (let n = 0; n < 8; n++) put(`system${n}`, 0x73 | f3(n), maskI, 'N', 'system', '');
 
@@ -322,7 +322,8 @@ inline fn orc_b(a: i64): i64 {
   return t * 255L;
 }
 export fn fence_op(h: i32) { if (MAX_HART > 1) fence(); }
-export fn cbo_op(h: i32, op: i32, va: i64) {
+export fn cbo_op(h: i32, op: i32, va: i64, raw: i32) {
+  h.raw = raw;
   let need = op == 4 ? 0x80L : (op == 0 ? 0x30L : 0x40L);
   if (h.priv < 3 && (h.menvcfg & need) == 0L) refuse(h, 0);
   else if (h.virt && (h.henvcfg & need) == 0L) refuse(h, 1);

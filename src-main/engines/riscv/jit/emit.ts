@@ -495,7 +495,7 @@ class RegionEmitter implements Binder {
     }
     e.open(4);
     e.get(this.h);
-    e.i32(step.bits | 0);
+    e.i32(step.raw);
     e.callFunction(dynamic ? 'fp_gate_rm' : 'fp_gate');
     e.op(0x45);
     e.open(4);
@@ -520,10 +520,8 @@ class RegionEmitter implements Binder {
     const { bits } = this.step;
     switch (name) {
       case 'rs1':
-        this.register((bits >>> 15) & 31);
-        return 'i64';
       case 'rs2':
-        this.register((bits >>> 20) & 31);
+        this.register((bits >>> (name === 'rs1' ? 15 : 20)) & 31);
         return 'i64';
       case 'imm':
         e.i64(this.step.imm);
@@ -538,12 +536,13 @@ class RegionEmitter implements Binder {
         e.op(0xbd); // its bits
         return 'i64';
       }
-      case 'rm': {
-        const rm = (bits >>> 12) & 7;
-        if (rm === 7) this.frm();
-        else e.i32(rm);
+      case 'rm':
+        if (((bits >>> 12) & 7) === 7) this.frm();
+        else e.i32((bits >>> 12) & 7);
         return 'i32';
-      }
+      case 'raw':
+        e.i32(this.step.raw);
+        return 'i32';
       case 'h':
         e.get(this.h);
         return 'i32';
@@ -613,7 +612,7 @@ class RegionEmitter implements Binder {
   }
 
   typeOf(name: string): Type | null {
-    if (name === 'h' || name === 'rm') return 'i32';
+    if (/^(h|rm|raw)$/.test(name)) return 'i32';
     return /^(rs[12]|fs[123]|imm|pc)$/.test(name) ? 'i64' : null;
   }
 

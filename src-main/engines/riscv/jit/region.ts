@@ -13,6 +13,8 @@ export interface Step {
   at: number;
   length: number;
   bits: number;
+  /** As it stands in memory, where a compressed one is not `bits`. */
+  raw: number;
   what: Instruction;
   imm: number;
 }
@@ -57,7 +59,8 @@ export class CodePage {
     else return null;
     const what = decode(bits);
     if (what === null) return null;
-    return { at, length, bits, what, imm: immediate(what.format, bits | 0) };
+    const raw = length === 2 ? low : bits | 0;
+    return { at, length, bits, raw, what, imm: immediate(what.format, bits | 0) };
   }
 }
 

@@ -112,5 +112,23 @@ for (const engine of engines) {
       const m = start(engine, { mode: supervisor, source, csr: { satp: paged() }, pages });
       assert.deepEqual([m.x(11), m.x(12)], [77n, 78n]);
     });
+
+    test('3.1.16: mtval has the bits of what is illegal, two bytes of a short one', () => {
+      // c.fld f8, 0(x8) while the unit is off, before a c.nop.
+      const short = start(engine, { mode: supervisor, source: '.word 0x00012000' });
+      assert.equal(short.hart.state.wide('mcause'), 2n);
+      assert.equal(short.hart.state.wide('mtval'), 0x2000n);
+      const source = 'nop\ncbo.4 zero, a0';
+      const block = start(engine, { mode: supervisor, source, csr: { menvcfg: 0n } });
+      assert.equal(block.hart.state.wide('mcause'), 2n);
+      assert.equal(block.hart.state.wide('mtval'), BigInt(assemble(source)[1]!));
+    });
+
+    test('3.1.18: the reserved CBIE of 2 is not kept', () => {
+      for (const register of ['menvcfg', '0x10a']) {
+        const source = `li a0, 0xa1\ncsrrw zero, ${register}, a0\ncsrrs a1, ${register}, zero`;
+        assert.equal(start(engine, { mode: machine, source }).x(11), 0x81n, register);
+      }
+    });
   });
 }
