@@ -1,0 +1,81 @@
+/**
+ * Programs on several harts at once, each a thread of its own, in S-mode under the engine's SBI.
+ * They meet at barriers and end when hart 0 is past the last; RAM then holds what they found.
+ *
+ * Each hart begins with s10 at the start of RAM, s11 at `shared`, which is zero, and t1 = 1.
+ */
+import { Worker } from 'node:worker_threads';
+import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
+import { HartState } from '../../src-main/engines/riscv/hart.ts';
+import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
+import { nodeClock } from '../../src-main/engines/riscv/node/clock.ts';
+import type { WorkerStart } from '../../src-main/engines/riscv/node/worker.ts';
+import { assemble } from './assemble.ts';
+
+export const ramBase = 0x8000_0000;
+const codeBytes = 0x1_0000;
+/** Where s11 points; words below 0x100 are the barrier's. */
+export const shared = 0x8_0000;
+/** From here on RAM is the programs' own, and zero. */
+export const freeRam = 0x10_0000;
+
+const ramMib = 32;
+const workerUrl = new URL('../../src-main/engines/riscv/node/worker.ts', import.meta.url);
+
+/** What all harts do between two barriers; undefined where a hart has nothing to do. */
+export type Phase = readonly (string | undefined)[];
+
+/** `threshold` 0: the interpreter alone. Gives RAM back when the machine has ended by itself. */
+export async function runHarts(threshold: number, phases: readonly Phase[]): Promise<DataView> {
+  const harts = phases[0]!.length;
+  const machine = createShared({ ramMib, harts });
+  const ram = guestRam(machine);
+  const states = phases[0]!.map((_, index) => new HartState(machine.memory.buffer, index));
+  states.forEach((state, index) => {
+    ram.set(new Uint8Array(assemble(sourceOf(phases, index)).buffer), index * codeBytes);
+    state.setWide('pc', BigInt(ramBase + index * codeBytes));
+    state.setX(26, BigInt(ramBase));
+    state.setX(27, BigInt(ramBase + shared));
+    state.setX(6, 1n);
+  });
+  const powerOnNs = process.hrtime.bigint();
+  const threads = states.map((_, index) => {
+    const start: WorkerStart = {
+      role: 'hart', index, shared: machine, powerOnNs, firmware: false, resume: false, threshold,
+    }; // prettier-ignore
+    return new Worker(workerUrl, { workerData: start });
+  });
+  try {
+    await Promise.all(threads.map(ended));
+  } finally {
+    new Bus(machine.memory, machine.layout, nodeClock(powerOnNs, machine.memory)).stop(3);
+  }
+  return new DataView(ram.buffer, ram.byteOffset, ram.byteLength);
+}
+
+function ended(thread: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    thread.once('error', reject);
+    thread.once('exit', () => resolve());
+  });
+}
+
+function sourceOf(phases: readonly Phase[], hart: number): string {
+  const source: string[] = [];
+  phases.forEach((phase, n) => {
+    source.push(barrier(n, phase.length), (phase[hart] ?? '').replaceAll('@', `p${n}_`));
+  });
+  source.push(barrier(phases.length, phases[0]!.length));
+  const off = 'li t5, 0x5555\nli t6, 0x100000\nsw t5, 0(t6)';
+  return [...source, hart === 0 ? off : '', 'last:', 'jal zero, last'].join('\n');
+}
+
+/** All come, then all go on. */
+const barrier = (n: number, harts: number) => `
+  fence
+  amoadd.w zero, s11, t1
+  li t5, ${(n + 1) * harts}
+wait${n}:
+  lw t6, 0(s11)
+  blt t6, t5, wait${n}
+  fence`;
