@@ -9,9 +9,19 @@ import { at, machine } from '../../src-main/engines/riscv/layout.ts';
 import type { Limits } from '../../src-main/engines/riscv/jit/region.ts';
 import { assemble } from './assemble.ts';
 
-const shared = createShared({ ramMib: 4, harts: 1 });
-const stateBytes = shared.layout.ram - at.harts;
-const pristine = new Uint8Array(shared.memory.buffer, at.harts, stateBytes).slice();
+/** A machine's memory, and how all but its RAM looks before power-on. */
+export interface World {
+  shared: Shared;
+  pristine: Uint8Array;
+}
+
+export function makeWorld(ramMib: number): World {
+  const shared = createShared({ ramMib, harts: 1 });
+  const stateBytes = shared.layout.ram - at.harts;
+  return { shared, pristine: new Uint8Array(shared.memory.buffer, at.harts, stateBytes).slice() };
+}
+
+const small = makeWorld(4);
 
 export interface Engine {
   name: string;
@@ -33,7 +43,7 @@ export interface Bare {
   x(name: number): bigint;
 }
 
-export function bare(engine: Engine): Bare {
+export function bare(engine: Engine, { shared, pristine }: World = small): Bare {
   new Uint8Array(shared.memory.buffer, at.harts, pristine.length).set(pristine);
   new Int32Array(shared.memory.buffer, at.machine, 64).fill(0, machine.stop >> 2, 8);
   const ram = guestRam(shared);

@@ -52,6 +52,9 @@ export const debianPackages: readonly DebianPackage[] = [
   row('test', 'shows what a kernel asks of its host', 'strace'),
   row('test', 'measures a LAN', 'iperf3'),
   row('test', 'another host, on this one', 'openssh-server'),
+  row(
+    'test', 'judges the portable engine from outside', 'qemu-system-riscv', 'qemu-system-misc',
+  ), // prettier-ignore
   row('test', 'the emulator that the bench compares with', 'qemu-system-x86'),
 ];
 
