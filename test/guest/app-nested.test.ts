@@ -4,6 +4,8 @@
  */
 import { after, before, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { attach, launch, run, started, Undo, untilState, type World } from '../support/live.ts';
 
 const prompt = /# (\x1b\[6n)?$/;
@@ -37,8 +39,19 @@ suite('a machine inside another', () => {
     assert.deepEqual((await call('machine.get', { machine: 'outer' })).children, ['inner']);
   });
 
+  test('is not made where the guest around it has put a link to the host', async () => {
+    const home = join(world.home, 'of-the-user');
+    mkdirSync(home);
+    const { directory } = await started(world.client, 'outer');
+    const inside = `/tmp/h${directory}/inside`;
+    const mounted = 'mkdir -p /tmp/h && mount -t hostfs none /tmp/h';
+    assert.equal((await sh('outer', `${mounted} && ln -s ${home} ${inside}`)).code, 0);
+    await assert.rejects(call('machine.start', { machine: 'inner' }), { code: 'denied' });
+    assert.deepEqual(readdirSync(home), []);
+    assert.equal((await sh('outer', `rm ${inside} && umount /tmp/h`)).code, 0);
+  });
+
   test('boots to its userland and runs commands', async () => {
-    await started(world.client, 'outer');
     const inner = await started(world.client, 'inner');
     assert.equal(inner.guest?.hostname, 'inner');
     const said = await sh('inner', 'hostname; cat; exit 7', 'words in\n');

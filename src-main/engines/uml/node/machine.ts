@@ -2,7 +2,7 @@
  * Handles on one running kernel: its consoles, its network ends, its management console and its
  * end. Nothing here decides; the driver does.
  */
-import { closeSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { identify, isSameProcess, type ProcessIdentity } from '../../../base/node/process.ts';
@@ -69,7 +69,7 @@ export class UmlMachine implements RunningMachine {
     this.ours = parts.child !== undefined;
     this.wasPaused = !this.ours && existsSync(join(parts.plan.runDirectory, 'paused'));
     const { directory } = parts.plan;
-    this.insideRoot = { directory, seenAs: directory };
+    this.insideRoot = { directory: realpathSync(directory), seenAs: directory };
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };

@@ -4,7 +4,7 @@
  * (`resources/guest/nest.c`), as frames. It is a machine like any other to all who use it.
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { link, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
 import { makeDirectory, readTextIfThere } from '../../../base/node/files.ts';
@@ -19,7 +19,9 @@ import { FramePump } from '../../../machine/node/frame-pump.ts';
 import { diskArgument, nicArgument } from '../command-line.ts';
 import { attachWords, innerPaths, nobodyThere, startWords } from '../nest.ts';
 import { MconsoleClient, type MconsoleRoad } from './mconsole-client.ts';
-import { fillNestRoot, nestRoot, removeNestRoot } from './nest-files.ts';
+import {
+  addNestDisk, fillNestRoot, nestRoot, removeNestDisk, removeNestRoot,
+} from './nest-files.ts'; // prettier-ignore
 
 const recordFile = 'nest.json';
 const ticksPerSecond = 100;
@@ -173,16 +175,14 @@ export class NestedMachine implements RunningMachine {
   }
 
   async plugDisk(disk: PlannedDisk): Promise<void> {
-    const path = join(this.root, innerPaths.disks, String(disk.index));
-    await rm(path, { force: true });
-    await link(disk.path, path);
+    await addNestDisk(this.root, disk);
     const seen = `${innerPaths.disks}/${disk.index}`;
     await this.mconsole.request(`config ${diskArgument({ ...disk, path: seen })}`);
   }
 
   async unplugDisk({ index }: Pick<PlannedDisk, 'index'>): Promise<void> {
     await this.mconsole.request(`remove ubd${index}`);
-    await rm(join(this.root, innerPaths.disks, String(index)), { force: true });
+    await removeNestDisk(this.root, index);
   }
 
   pause(): Promise<void> {
@@ -262,10 +262,11 @@ export class NestedMachine implements RunningMachine {
     if (!this.released) this.ended({ reason: `“${outer}”, in which it ran, has ended.` });
   }
 
+  /** Its folder goes before anybody hears of its end, and may start it again. */
   private ended(report: ExitReport): void {
-    this.end.resolve(report);
+    if (this.released) return;
     this.release();
-    void removeNestRoot(this.root).catch(() => {});
+    void removeNestRoot(this.root).catch(() => {}).then(() => this.end.resolve(report));
   }
 }
 
