@@ -283,7 +283,7 @@ export const methods = {
   ),
   'image.build': row(
     'Build an image from its recipe; a job',
-    z.strictObject({ recipe: z.enum(['tiny', 'tiny-riscv64', 'debian']) }),
+    z.strictObject({ recipe: z.enum(['tiny', 'tiny-riscv64', 'debian', 'debian-riscv64']) }),
     jobView,
   ),
   'image.remove': row(

@@ -39,6 +39,7 @@ import { seedStaged } from './staged.ts';
 import { StatsWatch } from './stats-watch.ts';
 import { Uploads } from './uploads.ts';
 import { viewMachine } from './views.ts';
+import { openWorkshop } from './workshop.ts';
 
 export interface AppOptions {
   readonly home?: string;
@@ -86,6 +87,12 @@ export class App {
       usedBy: (image) => this.machines.users(image),
       trashedUsers: (image) => this.store.trashedUsers(image),
       announce: (name) => this.announceImage(name),
+      finish: openWorkshop({
+        paths: this.paths,
+        engine: () => this.engine('portable'),
+        kernels: { choose: (...words) => this.kernels.choose(...words) },
+        confinement: options.confinement,
+      }),
     });
     this.kernels = new KernelShelf({
       paths: this.paths,

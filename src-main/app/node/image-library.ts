@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/files.ts';
 import type { ImageReport, ImageView, JobView } from '../../contract/things.ts';
+import type { RunInImage } from '../../images/node/debian-riscv.ts';
 import type { JobHandle, Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
 import { ImageIntake, type Handed } from './image-intake.ts';
@@ -37,6 +38,12 @@ const recipes = {
     engine: 'native',
     architecture: 'x86_64',
   },
+  'debian-riscv64': {
+    title: 'Debian for RISC-V',
+    description: 'A minimal Debian with systemd for the portable engine, from your own mirror.',
+    engine: 'portable',
+    architecture: 'riscv64',
+  },
   'tiny-riscv64': {
     title: 'Tiny Linux for RISC-V',
     description: 'Tiny Linux for the portable engine, with Debian’s busybox for riscv64.',
@@ -57,6 +64,7 @@ export class ImageLibrary {
   private readonly usedBy: (image: string) => string[];
   private readonly trashedUsers: (image: string) => Promise<string[]>;
   private readonly announce: (name: string) => void;
+  private readonly finish: RunInImage;
   private readonly intake: ImageIntake;
 
   constructor(parts: {
@@ -66,6 +74,8 @@ export class ImageLibrary {
     usedBy: (image: string) => string[];
     trashedUsers: (image: string) => Promise<string[]>;
     announce: (name: string) => void;
+    /** Finishes an image of another processor in a machine. */
+    finish: RunInImage;
   }) {
     this.paths = parts.paths;
     this.jobs = parts.jobs;
@@ -73,6 +83,7 @@ export class ImageLibrary {
     this.usedBy = parts.usedBy;
     this.trashedUsers = parts.trashedUsers;
     this.announce = parts.announce;
+    this.finish = parts.finish;
     this.intake = new ImageIntake(parts.paths.images, parts.jobs);
   }
 
@@ -162,9 +173,9 @@ export class ImageLibrary {
     this.refuseTaken(recipe);
     const title = titleOf(recipe);
     return this.jobs.start({ kind: 'image-build', title: `Build ${title}` }, async (job) => {
-      const origin = recipe === 'debian' ? ('built' as const) : ('built-in' as const);
+      const origin = recipe.startsWith('tiny') ? ('built-in' as const) : ('built' as const);
       await this.make({ name: recipe, origin, title }, (directory) =>
-        buildImage(recipe, directory, this.paths, job),
+        buildImage(recipe, directory, { paths: this.paths, finish: this.finish, job }),
       );
       return recipe;
     });
@@ -178,7 +189,9 @@ export class ImageLibrary {
     if (entry && (entry.note.key === key || users.length > 0)) return;
     if (entry) await this.remove(recipe);
     const about = { name: recipe, origin: 'built-in', title: titleOf(recipe), key } as const;
-    await this.make(about, (directory) => buildImage(recipe, directory, this.paths, job));
+    await this.make(about, (directory) =>
+      buildImage(recipe, directory, { paths: this.paths, finish: this.finish, job }),
+    );
   }
 
   async remove(name: string): Promise<void> {

@@ -10,6 +10,7 @@ import { openImage } from '../../disks/node/import.ts';
 import type { ImageReport as DiskReport } from '../../disks/detect.ts';
 import { copySparse } from '../../disks/node/sparse.ts';
 import { buildDebian } from '../../images/node/debian.ts';
+import { buildDebianRiscv, type RunInImage } from '../../images/node/debian-riscv.ts';
 import { buildInitramfs, type GuestArchitecture } from '../../images/node/initramfs.ts';
 import { riscvBusybox } from '../../images/node/riscv-busybox.ts';
 import { buildTiny } from '../../images/node/tiny.ts';
@@ -34,32 +35,36 @@ export async function inspectFile(path: string, scratchParent: string): Promise<
   }
 }
 
-export type ImageRecipe = 'tiny' | 'tiny-riscv64' | 'debian';
+export type ImageRecipe = 'tiny' | 'tiny-riscv64' | 'debian' | 'debian-riscv64';
 
 export const architectureOf = { native: 'x86_64', portable: 'riscv64' } as const;
 
 /** Terminals with a prompt, by the names that the portable engine's guests have for them. */
 const portableConsoles = ['ttyS0', 'hvc1'];
 
+/** `finish` runs a machine of the portable engine, which Debian for riscv64 needs. */
 export async function buildImage(
   recipe: ImageRecipe,
   directory: string,
-  paths: Paths,
-  job?: JobHandle,
+  parts: { paths: Paths; finish: RunInImage; job?: JobHandle },
 ): Promise<Made> {
-  const rawPath = join(directory, workFile);
-  if (recipe !== 'debian') {
-    const built = await builtTiny(recipe, paths, job);
-    await copySparse(built.path, rawPath, { mode: 0o444, signal: job?.signal });
-  } else {
-    const built = await buildDebian({
+  const { paths, finish, job } = parts;
+  if (recipe === 'debian' || recipe === 'debian-riscv64') {
+    const request = {
       directory,
       signal: job?.signal,
-      onProgress: (fraction, step) => job?.report(fraction, step),
-      log: (line) => job?.log(line),
-    });
+      onProgress: (fraction: number | undefined, step: string) => job?.report(fraction, step),
+      log: (line: string) => job?.log(line),
+    };
+    const foreign = recipe === 'debian-riscv64';
+    const built = await (foreign
+      ? buildDebianRiscv({ ...request, finish })
+      : buildDebian(request));
     return { rawPath: built.path, report: await inspectFile(built.path, directory) };
   }
+  const rawPath = join(directory, workFile);
+  const built = await builtTiny(recipe, paths, job);
+  await copySparse(built.path, rawPath, { mode: 0o444, signal: job?.signal });
   return { rawPath, report: await inspectFile(rawPath, directory) };
 }
 

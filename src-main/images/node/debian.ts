@@ -64,7 +64,7 @@ async function bootstrap(scratch: string, archive: string, request: DebianReques
   if (await isKnown(resolverPackage, signal)) packages.push(resolverPackage);
   const customize = join(scratch, 'customize');
   await writeFile(customize, customizeScript);
-  const files = await writeFiles(join(scratch, 'files'));
+  const files = await layOut(join(scratch, 'files'), debianFiles);
   const folders = [...new Set(files.map(({ to }) => dirname(to)))];
   // Its own temporary folder lies in ours; in user mode other user numbers must reach it.
   const temporary = join(scratch, 'tmp');
@@ -96,10 +96,13 @@ async function bootstrap(scratch: string, archive: string, request: DebianReques
   );
 }
 
-/** Our files, laid out on the host. */
-async function writeFiles(folder: string): Promise<{ from: string; to: string }[]> {
+/** Files of the new system, laid out on the host. */
+export async function layOut(
+  folder: string,
+  contents: Readonly<Record<string, string>>,
+): Promise<{ from: string; to: string }[]> {
   const files: { from: string; to: string }[] = [];
-  for (const [to, content] of Object.entries(debianFiles)) {
+  for (const [to, content] of Object.entries(contents)) {
     const from = join(folder, to);
     await mkdir(dirname(from), { recursive: true });
     await writeFile(from, content);
@@ -159,7 +162,7 @@ async function isKnown(name: string, signal?: AbortSignal): Promise<boolean> {
   return run('apt-cache', ['show', name], { signal }).then(() => true, () => false);
 }
 
-async function flush(path: string): Promise<void> {
+export async function flush(path: string): Promise<void> {
   const handle = await open(path, 'r');
   await handle.sync().finally(() => handle.close());
 }

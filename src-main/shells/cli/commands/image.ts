@@ -12,6 +12,8 @@ const importOptions = {
   'with-backing': { type: 'boolean' },
 } as const;
 
+const recipes = ['debian', 'debian-riscv64', 'tiny'] as const;
+
 export const imageCommands: Commands = {
   'image ls': {
     usage: 'image ls',
@@ -48,13 +50,14 @@ export const imageCommands: Commands = {
     run: bringIn,
   },
   'image build': {
-    usage: 'image build debian',
+    usage: 'image build debian | debian-riscv64',
     about: 'Build an image from its recipe',
     words: [1, 1],
     run: async (client, { positionals }) => {
-      const recipe = positionals[0]!;
-      if (recipe !== 'debian' && recipe !== 'tiny') {
-        throw new Refusal('not-found', `There is no recipe “${recipe}”; there is debian.`);
+      const recipe = recipes.find((known) => known === positionals[0]);
+      if (!recipe) {
+        const sentence = `There is no recipe “${positionals[0]}”; there is ${recipes.join(', ')}.`;
+        throw new Refusal('not-found', sentence);
       }
       data(await followJob(client, await client.call('image.build', { recipe })));
     },

@@ -29,6 +29,7 @@ async function world(t: TestContext) {
     usedBy: () => users,
     trashedUsers: (image) => store.trashedUsers(image),
     announce: () => {},
+    finish: () => Promise.reject(new Error('no machine here')),
   });
   await makeDirectory(paths.cache);
   await images.open();
