@@ -6,7 +6,7 @@ import type { ExitReport } from '../machine/engine.ts';
 export type Ending = { readonly clean: boolean; readonly reason?: string };
 
 /** What we write on a console when its machine starts; words before it are of an earlier boot. */
-const startNote = /^── \S+ started ──$/;
+const startNote = /^── \S+ (started|resumed) ──$/;
 
 export function explainExit(
   report: ExitReport,

@@ -1,7 +1,7 @@
 /**
  * A machine's settings in the words of others: as machine.yaml has them, and as the contract does.
  */
-import type { DiskSpec, MachineSpec, SpecInput } from '../machine/spec.ts';
+import { formatSize, type DiskSpec, type MachineSpec, type SpecInput } from '../machine/spec.ts';
 
 /** Settings that only a start can take over. */
 const atNextStart = [
@@ -35,3 +35,25 @@ export function plainDisk(disk: DiskSpec): SpecInputDisk {
 }
 
 type SpecInputDisk = NonNullable<SpecInput['disks']>[number];
+
+/** The disks that a machine has in it. */
+export function attachedOf({ disks }: Pick<MachineSpec, 'disks'>): MachineSpec['disks'] {
+  return disks.filter(({ attached }) => attached);
+}
+
+/** A spec as it is written in machine.yaml. */
+export function inputOf(spec: MachineSpec): SpecInput {
+  return {
+    ...spec,
+    memory: formatSize(spec.memory),
+    disks: spec.disks.map(plainDisk),
+    nics: [...spec.nics],
+    tags: [...spec.tags],
+  };
+}
+
+/** What a machine goes on as: the hardware of its saved state, all else as its owner has it now. */
+export function resumedSpec(saved: MachineSpec, now: MachineSpec): MachineSpec {
+  const { cpus, memory, consoles, disks } = saved;
+  return { ...now, cpus, memory, consoles, disks };
+}

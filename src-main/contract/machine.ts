@@ -11,7 +11,16 @@ export const machineName = z
 export const engineName = z.enum(['native', 'portable']);
 export type EngineName = z.infer<typeof engineName>;
 
-export const machineState = z.enum(['off', 'starting', 'running', 'paused', 'stopping', 'crashed']);
+export const machineState = z.enum([
+  'off',
+  'starting',
+  'running',
+  'paused',
+  'stopping',
+  'crashed',
+  /** Without a process; its state is on disk, and a start goes on from there. */
+  'suspended',
+]);
 export type MachineState = z.infer<typeof machineState>;
 
 export const diskView = z.object({
@@ -39,6 +48,15 @@ export const nicView = z.object({
 });
 export type NicView = z.infer<typeof nicView>;
 
+/** A machine as it was at a moment: its memory, its devices and its disks. */
+export const snapshotView = z.object({
+  name: z.string(),
+  createdMs: z.number(),
+  /** What it occupies on the host, beyond what it shares with others. */
+  realBytes: z.number(),
+});
+export type SnapshotView = z.infer<typeof snapshotView>;
+
 /** What the agent inside the guest has told us; absent until it answers. */
 export const guestView = z.object({
   hostname: z.string(),
@@ -58,7 +76,7 @@ export const machineView = z.object({
   state: machineState,
   /** Since when it is in that state: milliseconds since the epoch. */
   sinceMs: z.number(),
-  /** Why it crashed or could not be read; one sentence. */
+  /** Why it crashed, could not be read or not go on from its saved state; one sentence. */
   reason: z.string().optional(),
   /** The last console lines, when it crashed. */
   lastLines: z.array(z.string()).optional(),
@@ -79,6 +97,8 @@ export const machineView = z.object({
   consoles: z.number().int(),
   disks: z.array(diskView),
   nics: z.array(nicView),
+  /** The newest first. */
+  snapshots: z.array(snapshotView),
   tags: z.array(z.string()),
   notes: z.string(),
   confinement: z.enum(['on', 'off', 'unavailable']),

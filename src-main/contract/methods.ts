@@ -11,6 +11,7 @@ import {
   engineName,
   machineName,
   machineView,
+  snapshotView,
   statsSample,
   translatorView,
   trashedMachine,
@@ -54,10 +55,15 @@ const sizeBytes = z
   .int()
   .min(1 << 20)
   .max(2 ** 44);
+const snapshots = z.array(snapshotView);
 const exitStatus = z.object({ code: z.number().int(), signal: z.number().int().optional() });
 
 const still = ['off', 'crashed'] as const;
+const startable = [...still, 'suspended'] as const;
 const alive = ['starting', 'running', 'paused', 'stopping'] as const;
+/** Pulling the plug of a suspended machine throws its saved state away. */
+const pluggedIn = [...alive, 'suspended'] as const;
+const ofSnapshot = z.strictObject({ machine, snapshot: name });
 
 function row<P extends z.ZodType, R extends z.ZodType>(
   about: string,
@@ -125,7 +131,12 @@ export const methods = {
     z.strictObject({ source: imageSource, name: machineName.optional() }),
     jobView,
   ),
-  'machine.start': row('Start', ofMachine, machineView, still),
+  'machine.start': row(
+    'Start; one that is suspended goes on where it was',
+    ofMachine,
+    machineView,
+    startable,
+  ),
   'machine.stop': row(
     'Ask the guest to shut down; refuses with `timeout` if it does not',
     z.strictObject({
@@ -136,10 +147,21 @@ export const methods = {
     machineView,
     ['starting', 'running', 'stopping'],
   ),
-  'machine.kill': row('End it at once, as by pulling the plug', withChildren, machineView, alive),
+  'machine.kill': row(
+    'End it at once, as by pulling the plug',
+    withChildren,
+    machineView,
+    pluggedIn,
+  ),
   'machine.pause': row('Freeze', ofMachine, machineView, ['running']),
   'machine.resume': row('Thaw', ofMachine, machineView, ['paused']),
-  'machine.reset': row('Pull the plug and start again', withChildren, machineView, alive),
+  'machine.suspend': row(
+    'Write it to disk with all that runs in it, and end its process',
+    ofMachine,
+    machineView,
+    ['running'],
+  ),
+  'machine.reset': row('Pull the plug and start again', withChildren, machineView, pluggedIn),
   'machine.reclaim': row(
     'Give memory the guest has freed back to the host',
     ofMachine,
@@ -186,6 +208,21 @@ export const methods = {
     }),
     exitStatus,
   ),
+
+  'machine.clone': row(
+    'Make a machine that goes on from a snapshot of this one, with a name and cards of its own',
+    ofSnapshot.extend({ name: machineName.optional() }),
+    machineView,
+  ),
+
+  'snapshot.list': row('The snapshots of a machine, the newest first', ofMachine, snapshots),
+  'snapshot.create': row(
+    'Keep a machine as it is now: its memory, its devices and its disks',
+    z.strictObject({ machine, snapshot: name.optional() }),
+    snapshotView,
+    ['running', 'suspended'],
+  ),
+  'snapshot.remove': row('Delete a snapshot; what was made from it stays', ofSnapshot, nothing),
 
   'console.attach': streamRow(
     'Attach to a console: the kept scrollback first, then live',

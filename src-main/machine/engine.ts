@@ -149,6 +149,12 @@ export interface RunningMachine {
   release(): void;
 }
 
+export type SavingMachine = RunningMachine & Required<Pick<RunningMachine, 'suspend' | 'snapshot'>>;
+
+export function canSave(machine: RunningMachine): machine is SavingMachine {
+  return machine.suspend !== undefined && machine.snapshot !== undefined;
+}
+
 export interface Engine {
   readonly name: 'native' | 'portable';
   /** Network cards that can be plugged while it runs are limited to this many. */

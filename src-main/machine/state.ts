@@ -11,6 +11,7 @@
  *    │                      crashed ◀───────────┘  ▼              ▼
  *    │                         ▲    exited, dirty stopping ──▶ off | crashed
  *    └── exited, clean ────────┴───────────────────┘   refused: back to running
+ * Beside off stands suspended: an exit leads there, and a start from there, while a state is saved.
  */
 import type { MachineState } from '../contract/machine.ts';
 
@@ -22,7 +23,10 @@ export type MachineEvent =
   | { type: 'stop-asked' }
   | { type: 'stop-refused' }
   /** `clean`: the guest halted, or we ended it because we were asked to. */
-  | { type: 'exited'; clean: boolean }
+  | { type: 'exited'; clean: boolean; saved?: boolean }
+  /** Without a process: its saved state is there, or is there no more. */
+  | { type: 'saved-found' }
+  | { type: 'discarded' }
   /** Found alive by a new server. */
   | { type: 'adopted' };
 
@@ -48,7 +52,12 @@ export function nextState(state: MachineState, event: MachineEvent): MachineStat
     case 'stop-refused':
       return state === 'stopping' ? 'running' : undefined;
     case 'exited':
-      return isAlive(state) ? (event.clean ? 'off' : 'crashed') : undefined;
+      if (!isAlive(state)) return undefined;
+      return event.saved ? 'suspended' : event.clean ? 'off' : 'crashed';
+    case 'saved-found':
+      return state === 'off' || state === 'crashed' ? 'suspended' : undefined;
+    case 'discarded':
+      return state === 'suspended' ? 'off' : undefined;
     case 'adopted':
       return isAlive(state) ? undefined : 'running';
   }

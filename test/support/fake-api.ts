@@ -11,6 +11,7 @@ import type { CanvasLayout, ImageReport, JobView } from '../../src-main/contract
 import { Refusal } from '../../src-main/base/refusal.ts';
 import type { Api, Caller, Connection, StreamPort } from '../../src-main/rpc/server.ts';
 import * as data from './fake-data.ts';
+import { fakeLife } from './fake-life.ts';
 
 type Handlers = {
   [M in MethodName]: (params: Params<M>, caller: Caller) => unknown;
@@ -84,9 +85,8 @@ export class FakeApi implements Api {
   }
 
   private trashed() {
-    return this.trash.map(({ machine, trashedMs }) => ({
-      name: machine.name, trashedMs, realBytes: 3.6 * 2 ** 20,
-    }));
+    const realBytes = 3.6 * 2 ** 20;
+    return this.trash.map((each) => ({ ...each, name: each.machine.name, realBytes }));
   }
 
   private tellTrash(): void {
@@ -105,6 +105,11 @@ export class FakeApi implements Api {
     this.machines.set(machine.id, next);
     this.emit('machine.changed', next);
     return next;
+  }
+
+  private add(machine: MachineView): MachineView {
+    this.machines.set(machine.id, machine);
+    return this.put(machine, {});
   }
 
   private async start(machine: MachineView): Promise<MachineView> {
@@ -268,6 +273,7 @@ export class FakeApi implements Api {
   }
 
   private readonly handlers: Handlers = {
+    ...fakeLife(this.find.bind(this), this.put.bind(this), this.add.bind(this)),
     'host.info': () => data.host,
     'host.doctor': async () => (await pause(this.stepMs), data.checks),
     'host.quit': () => null,
@@ -282,8 +288,7 @@ export class FakeApi implements Api {
       const machine = data.machineOf(some as never, Date.now());
       if (outer) this.put(outer, { children: [...outer.children, name] });
       machine.nics = wish.networks.map((network, slot) => data.nicOf(slot, network));
-      this.machines.set(machine.id, machine);
-      this.emit('machine.changed', machine);
+      this.add(machine);
       for (const network of wish.networks) this.changedNetwork(network);
       return machine;
     },
@@ -335,9 +340,7 @@ export class FakeApi implements Api {
       this.job('machine-export', `Export ${this.find(machine).name}`, ['packing'], () => path),
     'machine.import': ({ name = 'brought' }) =>
       this.job('machine-import', 'Import a bundle', ['unpacking'], () => {
-        const machine = data.machineOf({ name }, Date.now());
-        this.machines.set(machine.id, machine);
-        this.emit('machine.changed', machine);
+        this.add(data.machineOf({ name }, Date.now()));
         return name;
       }),
     'machine.start': ({ machine }) => this.start(this.find(machine)),
@@ -352,9 +355,6 @@ export class FakeApi implements Api {
       await pause(this.stepMs * 2);
       return this.put(found, { state: 'off', agent: false, pid: undefined });
     },
-    'machine.kill': ({ machine }) => this.put(this.find(machine), { state: 'off', agent: false }),
-    'machine.pause': ({ machine }) => this.put(this.find(machine), { state: 'paused' }),
-    'machine.resume': ({ machine }) => this.put(this.find(machine), { state: 'running' }),
     'machine.reset': ({ machine }) => this.start(this.find(machine)),
     'machine.reclaim': () => ({ freedBytes: 42 * 2 ** 20 }),
     'machine.translator': () => data.translator,

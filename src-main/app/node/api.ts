@@ -9,6 +9,7 @@ import type { Api, Caller, Connection } from '../../rpc/server.ts';
 import { editSpec } from '../../machine/spec.ts';
 import type { App } from './app.ts';
 import type { Driver } from './driver.ts';
+import { detachDisk } from './plugging.ts';
 import { attachConsole, execInGuest, sendConsoleLog } from './streams.ts';
 import { runThrowaway } from './throwaway.ts';
 
@@ -30,6 +31,7 @@ export class AppApi implements Api {
       ...hostHandlers(app),
       ...machineHandlers(app),
       ...lifeHandlers(app),
+      ...snapshotHandlers(app),
       ...partHandlers(app),
       ...libraryHandlers(app),
       ...fileHandlers(app),
@@ -189,6 +191,8 @@ function lifeHandlers(app: App) {
       }),
     'machine.pause': ({ machine }: Params<'machine.pause'>) => then(machine, (d) => d.pause()),
     'machine.resume': ({ machine }: Params<'machine.resume'>) => then(machine, (d) => d.resume()),
+    'machine.suspend': ({ machine }: Params<'machine.suspend'>) =>
+      then(machine, (driver) => driver.suspend()),
     'machine.reset': ({ machine, children }: Params<'machine.reset'>) =>
       then(machine, async (driver) => {
         await endInside(app, driver, children);
@@ -199,6 +203,21 @@ function lifeHandlers(app: App) {
     }),
     'machine.translator': ({ machine }: Params<'machine.translator'>) =>
       app.machines.find(machine).translator(),
+  };
+}
+
+function snapshotHandlers(app: App) {
+  const find = (name: string) => app.machines.find(name);
+  return {
+    'machine.clone': async ({ machine, snapshot, name }: Params<'machine.clone'>) =>
+      app.viewMachine(await app.snapshots.clone(find(machine), snapshot, name)),
+    'snapshot.list': ({ machine }: Params<'snapshot.list'>) => [...find(machine).snapshots],
+    'snapshot.create': ({ machine, snapshot }: Params<'snapshot.create'>) =>
+      app.snapshots.create(find(machine), snapshot),
+    'snapshot.remove': async ({ machine, snapshot }: Params<'snapshot.remove'>) => {
+      await app.snapshots.remove(find(machine), snapshot);
+      return null;
+    },
   };
 }
 
@@ -221,7 +240,7 @@ function partHandlers(app: App) {
     },
     'disk.detach': async ({ machine, disk }: Params<'disk.detach'>) => {
       const driver = find(machine);
-      await driver.detachDisk(disk);
+      await detachDisk(driver, disk);
       return view(driver);
     },
     'disk.delete': async ({ machine, disk }: Params<'disk.delete'>) => {

@@ -36,6 +36,7 @@ import { nymphPaths, type Paths } from './paths.ts';
 import { canBuildKernel } from './prepare.ts';
 import { availableMemoryBytes, Planner, type Confinement } from './planner.ts';
 import { seedStaged } from './staged.ts';
+import { Snapshots } from './snapshots.ts';
 import { StatsWatch } from './stats-watch.ts';
 import { Uploads } from './uploads.ts';
 import { viewMachine } from './views.ts';
@@ -68,6 +69,7 @@ export class App {
   readonly uploads: Uploads;
   readonly bundles: Bundles;
   readonly memoryReturn: MemoryReturn;
+  readonly snapshots: Snapshots;
   readonly api: AppApi;
   private readonly options: AppOptions;
   private readonly confinement: Confinement;
@@ -135,6 +137,7 @@ export class App {
     this.uploads = new Uploads(this.paths);
     const { jobs, store, machines, images, lans, paths } = this;
     this.bundles = new Bundles({ jobs, store, machines, images, lans, exports: paths.exports });
+    this.snapshots = new Snapshots(this.machines);
     this.memoryReturn = new MemoryReturn(() => this.machines.all());
     this.api = new AppApi(this);
   }

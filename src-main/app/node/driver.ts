@@ -3,17 +3,17 @@
  * what happens to it (userland, an exit) is turned into a state by `machine/state.ts` and
  * announced. Nobody else starts, stops or changes a machine.
  */
-import { join } from 'node:path';
 import { asRefusal, Refusal } from '../../base/refusal.ts';
 import { assert } from '../../base/assert.ts';
-import type { MachineState, TranslatorView } from '../../contract/machine.ts';
-import type { DiskSpec, MachineSpec, NicSpec, SpecInput } from '../../machine/spec.ts';
+import type { MachineState, SnapshotView, TranslatorView } from '../../contract/machine.ts';
+import type { MachineSpec, SpecInput } from '../../machine/spec.ts';
 import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
-import type { Engine, InGuest, RunningMachine } from '../../machine/engine.ts';
+import { canSave, type Engine, type SavingMachine } from '../../machine/engine.ts';
+import type { InGuest, LaunchPlan, RunningMachine } from '../../machine/engine.ts';
 import { PacedInput } from '../../consoles/paced-input.ts';
 import { explainExit } from '../exit-reason.ts';
-import { pendingKeys, plainDisk } from '../spec-words.ts';
+import { attachedOf, pendingKeys, resumedSpec } from '../spec-words.ts';
 import { Changes } from './changes.ts';
 import { clock } from './clock.ts';
 import { ConsoleArchive } from './console-archive.ts';
@@ -22,6 +22,10 @@ import type { Family } from './family.ts';
 import type { LanHouse } from './lan-house.ts';
 import type { MachineStore } from './machine-store.ts';
 import type { Planner } from './planner.ts';
+import {
+  discardSuspended, isSuspended, listSnapshots, prepareSuspended, readSuspended,
+} from './saved-states.ts'; // prettier-ignore
+import { wake } from './wake.ts';
 
 const logLinesMax = 500;
 const lastLinesShown = 12;
@@ -47,11 +51,12 @@ export class Driver {
   running?: RunningMachine;
   guest?: GuestLink;
   bootMs?: number;
+  snapshots: readonly SnapshotView[] = [];
   /** Which kernel it runs, or would. */
   kernel = { id: '', choice: '' };
   readonly consoles: ConsoleArchive;
   readonly log: { atMs: number; text: string }[] = [];
-  private readonly around: Surroundings;
+  readonly around: Surroundings;
   private text = '';
   private readonly changes = new Changes();
   private tail: Promise<unknown> = Promise.resolve();
@@ -85,6 +90,7 @@ export class Driver {
 
   /** Reads machine.yaml; a broken one leaves the last good spec in force. */
   async reload(): Promise<void> {
+    this.lookAtSaved();
     try {
       const text = await this.around.store.readSpec(this.name);
       if (text === this.text && this.spec) return;
@@ -99,6 +105,17 @@ export class Driver {
     }
     await this.consoles.open(this.spec?.consoles ?? 1);
     this.refreshKernel();
+    await this.lookAtSnapshots();
+  }
+
+  /** Without a process it is suspended exactly while its saved state is there. */
+  private lookAtSaved(): void {
+    if (this.alive) return;
+    this.apply({ type: isSuspended(this.directory) ? 'saved-found' : 'discarded' });
+  }
+
+  async lookAtSnapshots(): Promise<void> {
+    this.snapshots = await listSnapshots(this.directory);
     this.tell();
   }
 
@@ -126,13 +143,15 @@ export class Driver {
 
   start(): Promise<void> {
     return this.queue(async () => {
-      this.mustBe(['off', 'crashed'], 'started');
+      this.mustBe(['off', 'crashed', 'suspended'], 'started');
       await this.reload();
-      const spec = this.goodSpec();
+      const saved = await readSuspended(this.directory);
+      const spec = saved ? resumedSpec(saved.spec, this.goodSpec()) : this.goodSpec();
       const startedAtMs = clock.elapsedMs();
       const { family, planner } = this.around;
       const inside = await family.wayInto(spec);
-      const { plan, kernel } = await planner.plan(this.name, this.directory, spec, inside);
+      const at = { name: this.name, directory: this.directory, resume: saved?.path };
+      const { plan, kernel } = await planner.plan(at, spec, inside);
       this.kernel = kernel;
       this.startedAtMs = startedAtMs;
       this.bootMs = undefined;
@@ -142,18 +161,57 @@ export class Driver {
       this.trouble = undefined;
       this.startedSpec = spec;
       this.apply({ type: 'started' });
-      for (const hub of this.consoles.hubs) hub.note(`${this.name} started`);
-      try {
-        const running = await this.around.engine(spec.engine).launch(plan);
-        this.take(running);
-        this.guest = this.linkGuest(running);
-      } catch (thrown) {
-        this.ended({ clean: false, reason: asRefusal(thrown).message });
-        throw thrown;
-      }
-      this.note(`Started with kernel ${kernel.id}, process ${this.running!.pid}`);
+      const verb = saved ? 'resumed' : 'started';
+      for (const hub of this.consoles.hubs) hub.note(`${this.name} ${verb}`);
+      await this.launch(plan);
+      const { pid } = this.mustRun();
+      this.note(`${saved ? 'Resumed' : 'Started'} with kernel ${kernel.id}, process ${pid}`);
+      // Nobody on a LAN meets a clone that still has the name and the address of another.
+      if (saved) await wake(this, saved);
       await this.joinLans();
     });
+  }
+
+  private async launch(plan: LaunchPlan): Promise<void> {
+    try {
+      const running = await this.around.engine(plan.spec.engine).launch(plan);
+      this.take(running);
+      this.guest = this.linkGuest(running);
+    } catch (thrown) {
+      this.ended({ clean: false, reason: asRefusal(thrown).message });
+      throw thrown;
+    }
+  }
+
+  /** Writes all of it to disk and ends its process; a start goes on from there. */
+  suspend(): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['running'], 'suspended');
+      const machine = this.savingMachine();
+      const { directory, name } = this;
+      const path = await prepareSuspended(directory, name, clock.nowMs(), this.hardware());
+      // It may have done so and not been able to say it.
+      const failed = (thrown: unknown) => isSuspended(directory) || Promise.reject(thrown);
+      await machine.suspend(path).catch(failed);
+      await this.settled();
+    });
+  }
+
+  /** @throws Refusal `unsupported` for one whose engine cannot save it. */
+  savingMachine(): SavingMachine {
+    this.mustBe(['running'], 'saved');
+    const machine = this.mustRun();
+    if (canSave(machine)) return machine;
+    throw new Refusal(
+      'unsupported',
+      `“${this.name}” runs natively; only machines of the portable engine can be saved.`,
+    );
+  }
+
+  /** What the running machine is made of, whatever its next start would give it. */
+  hardware(): MachineSpec {
+    const spec = this.goodSpec();
+    return { ...spec, ...this.startedSpec, nics: spec.nics, disks: attachedOf(spec) };
   }
 
   /** Settles when it runs, or refuses when it ended instead. */
@@ -200,13 +258,21 @@ export class Driver {
 
   kill(): Promise<void> {
     return this.queue(async () => {
-      this.mustBe(['starting', 'running', 'paused', 'stopping'], 'killed');
+      this.mustBe(['starting', 'running', 'paused', 'stopping', 'suspended'], 'killed');
+      if (this.state === 'suspended') return this.discard();
       this.asked = true;
       const machine = this.mustRun();
       machine.kill();
       await machine.exited;
       await this.settled();
     });
+  }
+
+  private async discard(): Promise<void> {
+    await discardSuspended(this.directory);
+    this.reason = undefined;
+    this.note('Its saved state was discarded');
+    this.lookAtSaved();
   }
 
   async reset(): Promise<void> {
@@ -276,7 +342,7 @@ export class Driver {
 
   rename(newName: string): Promise<void> {
     return this.queue(async () => {
-      this.mustBe(['off', 'crashed'], 'renamed');
+      this.mustBe(['off', 'crashed', 'suspended'], 'renamed');
       await this.consoles.flush();
       await this.around.store.rename(this.name, newName);
       this.name = newName;
@@ -289,67 +355,6 @@ export class Driver {
     return this.queue(work);
   }
 
-  connect(network: string, nic: NicSpec): Promise<void> {
-    return this.queue(async () => {
-      const spec = this.goodSpec();
-      if (this.running && this.state !== 'running') {
-        throw new Refusal(
-          'wrong-state',
-          `“${this.name}” is ${this.state}; cables wait until it runs.`,
-        );
-      }
-      if (this.running) await this.plug(this.running, nic);
-      await this.edit({ nics: [...spec.nics, nic] });
-      if (this.running) await this.around.lans.attach(this, nic);
-      this.note(`Connected to ${network}`);
-    });
-  }
-
-  disconnect(nic: NicSpec): Promise<void> {
-    return this.queue(async () => {
-      const spec = this.goodSpec();
-      await this.around.lans.detach(this, nic);
-      if (this.running) {
-        // A card whose guest does not let it go stays in its slot without a cable, and takes the
-        // next one.
-        await this.running.unplugNic(nic.slot, this.inGuest).catch(() => undefined);
-      }
-      await this.edit({ nics: spec.nics.filter((other) => other.id !== nic.id) });
-      this.note(`Disconnected from ${nic.network}`);
-    });
-  }
-
-  addDisk(disk: DiskSpec): Promise<void> {
-    return this.queue(async () => {
-      const spec = this.goodSpec();
-      const disks = [...spec.disks, disk];
-      if (this.running) {
-        const path = join(this.directory, 'disks', disk.file);
-        const index = disks.length - 1;
-        await this.running.plugDisk({ id: disk.id, index, path }, this.inGuest);
-      }
-      await this.edit({ disks: disks.map(plainDisk) });
-      this.note(`Disk ${disk.id} added`);
-    });
-  }
-
-  detachDisk(id: string): Promise<void> {
-    return this.queue(async () => {
-      const spec = this.goodSpec();
-      const index = spec.disks.findIndex((disk) => disk.attached && disk.id === id);
-      if (index < 0) throw new Refusal('not-found', `“${this.name}” has no attached disk “${id}”.`);
-      if (this.running && index === 0) {
-        throw new Refusal('in-use', 'The root disk cannot be detached while the machine runs.');
-      }
-      if (this.running) await this.running.unplugDisk({ id, index }, this.inGuest);
-      const disks = spec.disks.map((disk) =>
-        disk.id === id ? { ...disk, attached: false } : disk,
-      );
-      await this.edit({ disks: disks.map(plainDisk) });
-      this.note(`Disk ${id} detached`);
-    });
-  }
-
   /** Lets go of a running machine at the end of the server; it lives on. */
   async leave(): Promise<void> {
     await this.consoles.flush();
@@ -357,7 +362,8 @@ export class Driver {
     this.running?.release();
   }
 
-  private async edit(changes: Partial<Record<keyof SpecInput, unknown>>): Promise<void> {
+  /** One turn's part: only for work in the queue. */
+  async edit(changes: Partial<Record<keyof SpecInput, unknown>>): Promise<void> {
     const text = editSpec(await this.around.store.readSpec(this.name), changes);
     await this.around.store.writeSpec(this.name, text);
     await this.reload();
@@ -380,18 +386,19 @@ export class Driver {
   }
 
   private ended(ending: { clean: boolean; reason?: string }): void {
+    const saved = isSuspended(this.directory);
     this.guest?.close();
     this.guest = undefined;
     this.running = undefined;
     for (const hub of this.consoles.hubs) {
       hub.input = () => {};
-      hub.note(ending.clean ? 'off' : (ending.reason ?? 'crashed'));
+      hub.note(ending.clean ? (saved ? 'suspended' : 'off') : (ending.reason ?? 'crashed'));
     }
     this.reason = ending.reason;
     if (!ending.clean) this.lastLines = this.consoles.hubs[0]?.lastLines(lastLinesShown);
     this.around.lans.forget(this);
-    this.note(ending.clean ? 'Off' : (ending.reason ?? 'Crashed'));
-    this.apply({ type: 'exited', clean: ending.clean });
+    this.note(ending.clean ? (saved ? 'Suspended' : 'Off') : (ending.reason ?? 'Crashed'));
+    this.apply({ type: 'exited', clean: ending.clean, saved });
   }
 
   private linkGuest(running: RunningMachine): GuestLink {
@@ -435,15 +442,7 @@ export class Driver {
     }
   }
 
-  private async plug(running: RunningMachine, nic: NicSpec): Promise<void> {
-    try {
-      await running.plugNic(nic.slot, nic.mac, this.inGuest);
-    } catch (thrown) {
-      if (!/already configured/.test(asRefusal(thrown).message)) throw thrown;
-    }
-  }
-
-  private readonly inGuest: InGuest = (script) => {
+  readonly inGuest: InGuest = (script) => {
     if (this.guest) return this.guest.script(script);
     return Promise.reject(this.noAgent('be told'));
   };
@@ -452,7 +451,8 @@ export class Driver {
     return new Refusal('unavailable', `“${this.name}” has no agent to ${use}.`);
   }
 
-  private goodSpec(): MachineSpec {
+  /** @throws Refusal `bad-input` while its machine.yaml cannot be read. */
+  goodSpec(): MachineSpec {
     if (this.fault) throw new Refusal('bad-input', this.fault);
     assert(this.spec, 'a machine without fault has a spec');
     return this.spec;

@@ -99,6 +99,12 @@ export class GuestLink {
     this.client.setWindow(this.names.console(console), { rows, columns });
   }
 
+  /** Its host name from now on; what it writes on its disk stays. */
+  rename(name: string): void {
+    this.client.setHostname(name);
+    if (this.hello) this.hello = { ...this.hello, hostname: name };
+  }
+
   /** What the guest says its cards have; it does not tell us their hardware addresses. */
   cardAddresses(slot: number): string[] {
     const card = this.addresses.find(({ network }) => network === this.names.card(slot));

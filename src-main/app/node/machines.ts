@@ -19,6 +19,7 @@ import { Driver, type Surroundings } from './driver.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { LanHouse } from './lan-house.ts';
 import type { MachineStore } from './machine-store.ts';
+import { addDisk, connectNic, disconnectNic } from './plugging.ts';
 
 const machinesMax = 1000;
 /** Marks a machine that lives for one command. */
@@ -241,13 +242,13 @@ export class Machines {
         `“${driver.name}” has all its ${nicSlots} network cards connected.`,
       );
     }
-    await driver.connect(network, makeNic(driver.spec!.id, network, slot));
+    await connectNic(driver, network, makeNic(driver.spec!.id, network, slot));
   }
 
   async disconnect(driver: Driver, network: string): Promise<void> {
     const nic = driver.spec?.nics.find((other) => other.network === network);
     if (!nic) throw new Refusal('not-found', `“${driver.name}” is not connected to “${network}”.`);
-    await driver.disconnect(nic);
+    await disconnectNic(driver, nic);
   }
 
   async addDisk(driver: Driver, wanted: { sizeBytes?: number; image?: string }): Promise<void> {
@@ -292,7 +293,7 @@ export class Machines {
 
   private async attach(driver: Driver, disk: DiskSpec, path: string): Promise<void> {
     try {
-      await driver.addDisk(disk);
+      await addDisk(driver, disk);
     } catch (thrown) {
       await rm(path, { force: true });
       throw thrown;

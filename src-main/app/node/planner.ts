@@ -51,8 +51,7 @@ export class Planner {
   }
 
   async plan(
-    name: string,
-    directory: string,
+    { name, directory, resume }: { name: string; directory: string; resume?: string },
     spec: MachineSpec,
     inside?: Inside,
   ): Promise<{ plan: LaunchPlan; kernel: KernelChoice }> {
@@ -86,6 +85,7 @@ export class Planner {
       runDirectory: this.runDirectory(spec.id),
       confined,
       ...(inside ? { inside } : {}),
+      ...(resume === undefined ? {} : { resume }),
     };
     return { plan, kernel: { id: kernel.id, choice } };
   }

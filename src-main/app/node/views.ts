@@ -46,6 +46,7 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     consoles: driver.consoles.hubs.length,
     disks: spec ? viewDisks(driver, sources) : [],
     nics: spec ? viewNics(driver, sources) : [],
+    snapshots: [...driver.snapshots],
     tags: spec?.tags ?? [],
     notes: spec?.notes ?? '',
     confinement: confinementOf(spec, works),

@@ -94,8 +94,10 @@ async function main(): Promise<number> {
     const plugs = new Plugs(file, frames);
     const balloon = new Balloon();
     const report = async () => ({ ...jitReport(mustBeOn(machine).memory.buffer, file.cpus) });
-    const saving = new Saving(() => {
-      setImmediate(() => void drained([...consoles, agent]).then(() => process.exit(0)));
+    const saving = new Saving(async () => {
+      // The thread that waits for frames ends by itself only.
+      await Promise.all([frames.close(), drained([...consoles, agent])]);
+      process.exit(0);
     });
     const verbs = new Map([
       ...plugs.verbs(),

@@ -10,11 +10,11 @@ import type { Power } from './run.ts';
 export class Saving {
   /** Set while the machine is on. */
   power?: Pick<Power, 'still' | 'save'>;
-  private readonly end: () => void;
+  private readonly end: () => Promise<void>;
   private held = false;
 
-  /** `end` ends the process when its answer is out, without letting the machine go on. */
-  constructor(end: () => void) {
+  /** `end` ends the process, without letting the machine go on. */
+  constructor(end: () => Promise<void>) {
     this.end = end;
   }
 
@@ -31,7 +31,8 @@ export class Saving {
     await still.hold();
     try {
       const bytes = await save(path);
-      this.end();
+      // The answer goes out first.
+      setImmediate(() => void this.end());
       return { bytes };
     } catch (thrown) {
       still.release();

@@ -1,0 +1,155 @@
+/**
+ * Saved states of a machine on disk. Each is a folder with the engine's file `state`, the
+ * `machine.yaml` that the machine had then, and `saved.json`:
+ *
+ *   suspended/         from which the machine goes on; `state` is gone as soon as it has
+ *   snapshots/NAME/    the same, kept for as long as its owner likes, and `disks/` as they were
+ *
+ * Must hold: `state` appears last, whole and under its name only, so that a folder without it is
+ * no saved state; a snapshot appears by one rename. Both may share `state` by a hard link.
+ */
+import { existsSync } from 'node:fs';
+import { copyFile, link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { Refusal } from '../../base/refusal.ts';
+import { makeDirectory, spaceRefusal, syncDirectory } from '../../base/node/files.ts';
+import type { SnapshotView } from '../../contract/machine.ts';
+import { newSpecText, parseSpec, type MachineSpec } from '../../machine/spec.ts';
+import { inputOf } from '../spec-words.ts';
+import { folderBytes, specFile } from './machine-store.ts';
+
+const about = z.object({ machine: z.string().max(64), savedMs: z.number() });
+const aboutFile = 'saved.json';
+const unfinished = /^\.new-/;
+
+export interface SavedState {
+  /** The engine's file. */
+  readonly path: string;
+  /** What the machine was called, and what it was. */
+  readonly machine: string;
+  readonly savedMs: number;
+  readonly spec: MachineSpec;
+}
+
+const suspendedFolder = (directory: string) => join(directory, 'suspended');
+const snapshotsFolder = (directory: string) => join(directory, 'snapshots');
+const stateFile = (folder: string) => join(folder, 'state');
+
+export function isSuspended(directory: string): boolean {
+  return existsSync(stateFile(suspendedFolder(directory)));
+}
+
+/** Says what is going to be saved; answers with the path for the engine's file. */
+export async function describeState(
+  folder: string,
+  machine: string,
+  savedMs: number,
+  spec: MachineSpec,
+): Promise<string> {
+  await makeDirectory(folder);
+  try {
+    await writeFile(join(folder, aboutFile), JSON.stringify({ machine, savedMs }));
+    await writeFile(join(folder, specFile), newSpecText(inputOf(spec)));
+  } catch (thrown) {
+    throw spaceRefusal(thrown);
+  }
+  return stateFile(folder);
+}
+
+/** The place for a machine's own state; whatever was there before is gone. */
+export async function prepareSuspended(
+  directory: string,
+  ...what: [machine: string, savedMs: number, spec: MachineSpec]
+): Promise<string> {
+  await discardSuspended(directory);
+  return describeState(suspendedFolder(directory), ...what);
+}
+
+/** @throws Refusal `bad-input` when what describes it cannot be read. */
+export async function readState(folder: string): Promise<SavedState> {
+  try {
+    const text = await readFile(join(folder, aboutFile), 'utf8');
+    const { machine, savedMs } = about.parse(JSON.parse(text));
+    const spec = parseSpec(await readFile(join(folder, specFile), 'utf8'));
+    return { path: stateFile(folder), machine, savedMs, spec };
+  } catch {
+    throw new Refusal('bad-input', 'The saved state is damaged: nothing says of what it is.');
+  }
+}
+
+export async function readSuspended(directory: string): Promise<SavedState | undefined> {
+  return isSuspended(directory) ? readState(suspendedFolder(directory)) : undefined;
+}
+
+export async function discardSuspended(directory: string): Promise<void> {
+  const folder = suspendedFolder(directory);
+  // First what makes it one, so that a kill midway leaves none.
+  await rm(stateFile(folder), { force: true });
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Has a new machine go on from the saved state in `folder`. */
+export async function suspendFrom(folder: string, directory: string): Promise<void> {
+  await share(folder, await makeDirectory(suspendedFolder(directory)));
+}
+
+/** A suspended machine's own state, for a snapshot of it. */
+export async function copySuspended(directory: string, folder: string): Promise<void> {
+  await share(suspendedFolder(directory), folder);
+}
+
+/** The engine's file is never written again, so one is enough for all that go on from it. */
+async function share(from: string, to: string): Promise<void> {
+  for (const file of [aboutFile, specFile]) await copyFile(join(from, file), join(to, file));
+  await link(stateFile(from), stateFile(to));
+}
+
+/** Builds a snapshot in a folder of its own, which then gets its name. */
+export async function createSnapshot(
+  directory: string,
+  name: string,
+  fill: (folder: string) => Promise<void>,
+): Promise<void> {
+  const final = snapshotFolder(directory, name);
+  if (existsSync(final)) throw new Refusal('exists', `There is a snapshot “${name}” already.`);
+  const building = join(dirname(final), `.new-${name}`);
+  await rm(building, { recursive: true, force: true });
+  try {
+    await makeDirectory(join(building, 'disks'));
+    await fill(building);
+    await rename(building, final);
+    await syncDirectory(dirname(final));
+  } catch (thrown) {
+    await rm(building, { recursive: true, force: true });
+    throw spaceRefusal(thrown);
+  }
+}
+
+/** @throws Refusal `not-found` */
+export function existingSnapshot(directory: string, name: string): string {
+  const folder = snapshotFolder(directory, name);
+  if (existsSync(stateFile(folder))) return folder;
+  throw new Refusal('not-found', `There is no snapshot “${name}”.`);
+}
+
+export function snapshotFolder(directory: string, name: string): string {
+  return join(snapshotsFolder(directory), name);
+}
+
+/** The newest first; what cannot be read is none. */
+export async function listSnapshots(directory: string): Promise<SnapshotView[]> {
+  const names = await readdir(snapshotsFolder(directory)).catch((): string[] => []);
+  const found = names
+    .filter((name) => !unfinished.test(name))
+    .map(async (name): Promise<SnapshotView[]> => {
+      const folder = snapshotFolder(directory, name);
+      try {
+        const { savedMs } = await readState(folder);
+        return [{ name, createdMs: savedMs, realBytes: await folderBytes(folder) }];
+      } catch {
+        return [];
+      }
+    });
+  return (await Promise.all(found)).flat().sort((a, b) => b.createdMs - a.createdMs);
+}

@@ -1,0 +1,43 @@
+/**
+ * What a guest is told that was away: how late it is, and what its machine is called and which
+ * cards it has, where that is not as it was. All by its agent; one that has none goes on unaware.
+ */
+import { Refusal } from '../../base/refusal.ts';
+import { clock } from './clock.ts';
+import type { Driver } from './driver.ts';
+import type { SavedState } from './saved-states.ts';
+
+const greetingTimeoutMs = 10_000;
+
+/** @throws Refusal with its reason when the machine ends instead of going on. */
+export async function wake(driver: Driver, saved: SavedState): Promise<void> {
+  const { running, guest } = driver;
+  if (!running || !guest) throw gone(driver);
+  const greeted = guest.greeted(greetingTimeoutMs).then(
+    () => true,
+    () => false,
+  );
+  const answers = await Promise.race([greeted, running.exited.then(() => false)]);
+  if (driver.running !== running) throw gone(driver);
+  if (!answers) return driver.note('Its guest has no agent to be told the time by');
+  await tellTheTime(driver);
+  if (saved.machine !== driver.name && guest.hello?.hostname === saved.machine) {
+    guest.rename(driver.name);
+  }
+  for (const { slot, mac } of driver.goodSpec().nics) {
+    if (saved.spec.nics.some((nic) => nic.slot === slot && nic.mac === mac)) continue;
+    // Its driver looks at a card's address only when it is bound.
+    await running.unplugNic(slot, driver.inGuest);
+    await running.plugNic(slot, mac, driver.inGuest);
+  }
+}
+
+/** Its own clock has stood still. A guest that cannot be told keeps what time it has. */
+export async function tellTheTime({ inGuest }: Pick<Driver, 'inGuest'>): Promise<void> {
+  const seconds = Math.round(clock.nowMs() / 1000);
+  await inGuest(`date -u -s @${seconds}`).catch(() => undefined);
+}
+
+function gone({ name, reason }: Driver): Refusal {
+  return new Refusal('internal', reason ?? `“${name}” ended before it went on.`);
+}
