@@ -15,6 +15,7 @@ import { lifeCommands } from './commands/life.ts';
 import { insideCommands } from './commands/inside.ts';
 import { inspectCommands } from './commands/inspect.ts';
 import { networkCommands } from './commands/network.ts';
+import { savedCommands } from './commands/saved.ts';
 import { data, json, say } from './print.ts';
 
 export type Words = {
@@ -43,6 +44,7 @@ export type Commands = Record<string, Command>;
 const commands: Commands = {
   ...hostCommands,
   ...lifeCommands,
+  ...savedCommands,
   ...insideCommands,
   ...inspectCommands,
   ...imageCommands,
