@@ -7,5 +7,6 @@ export const looks = {
   running: { shape: 'disc', tone: 'running', word: 'Running' },
   paused: { shape: 'bars', tone: 'paused', word: 'Paused' },
   stopping: { shape: 'half', tone: 'moving', word: 'Stopping' },
+  suspended: { shape: 'moon', tone: 'suspended', word: 'Suspended' },
   crashed: { shape: 'alert', tone: 'crashed', word: 'Crashed' },
 } as const satisfies Record<MachineState, { shape: string; tone: string; word: string }>;

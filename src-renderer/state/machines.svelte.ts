@@ -3,7 +3,7 @@
  * changes when the server says so.
  */
 import { SvelteSet } from 'svelte/reactivity';
-import { methods, type Input } from '@contract/methods.ts';
+import { methods, type Input, type MethodName } from '@contract/methods.ts';
 import type { MachineState, MachineView } from '@contract/machine.ts';
 import { refused, type Client } from '../client/connect.ts';
 import { forest, type Nested } from './forest.ts';
@@ -12,7 +12,15 @@ import { Mirror } from './mirror.svelte.ts';
 import { freeName } from './names.ts';
 import type { Session } from './session.svelte.ts';
 
-export type Verb = 'start' | 'stop' | 'kill' | 'pause' | 'resume' | 'reset' | 'reclaim';
+export type Verb =
+  | 'start'
+  | 'stop'
+  | 'kill'
+  | 'pause'
+  | 'resume'
+  | 'suspend'
+  | 'reset'
+  | 'reclaim';
 
 /** What ends a machine, and with it those that run inside. */
 export type EndingVerb = 'stop' | 'kill' | 'reset' | 'remove';
@@ -20,12 +28,22 @@ export type EndingVerb = 'stop' | 'kill' | 'reset' | 'remove';
 export type Changes = Input<'machine.update'>['changes'];
 
 export function legal(verb: Verb, state: MachineState): boolean {
-  const { when } = methods[`machine.${verb}`] as { when?: readonly MachineState[] };
+  return legalCall(`machine.${verb}`, state);
+}
+
+export function legalCall(method: MethodName, state: MachineState): boolean {
+  const { when } = methods[method] as { when?: readonly MachineState[] };
   return !when || when.includes(state);
 }
 
+/** It has a process. */
 export function isAlive(state: MachineState): boolean {
-  return state !== 'off' && state !== 'crashed';
+  return state !== 'off' && state !== 'crashed' && state !== 'suspended';
+}
+
+/** Only the portable engine can write its machines to disk. */
+export function canSave({ engine }: Pick<MachineView, 'engine'>): boolean {
+  return engine === 'portable';
 }
 
 export type MachineNode = Nested<MachineView>;
@@ -118,6 +136,13 @@ export class Machines extends Mirror<MachineView> {
     this.session.openMachine(id, 'console');
     if (machine && legal('start', machine.state)) void this.do('start', id);
     else if (machine?.state === 'paused') void this.do('resume', id);
+  }
+
+  /** Makes a machine from a snapshot, and shows it going on from there. */
+  async clone({ id, name }: MachineView, snapshot: string): Promise<void> {
+    const wanted = { machine: id, snapshot, name: this.freeName(name) };
+    const made = await this.link.attempt('machine.clone', wanted);
+    if (made) this.launch(made.id);
   }
 
   /** For a machine just made: shows its console and starts it. */

@@ -1,5 +1,13 @@
 /** Where the window is, as a value and as the part of the address after `#`. */
-export const machineTabs = ['overview', 'console', 'disks', 'network', 'settings', 'log'] as const;
+export const machineTabs = [
+  'overview',
+  'console',
+  'disks',
+  'snapshots',
+  'network',
+  'settings',
+  'log',
+] as const;
 export type MachineTab = (typeof machineTabs)[number];
 export const pages = ['networks', 'images', 'kernels', 'trash', 'host'] as const;
 export type Page = (typeof pages)[number];
@@ -9,6 +17,11 @@ export type Route =
   | { at: Page }
   | { at: 'lan'; name: string }
   | { at: 'machine'; id: string; tab: MachineTab };
+
+/** Those of one machine: only the portable engine takes snapshots. */
+export function tabsOf({ engine }: { engine: string }): MachineTab[] {
+  return machineTabs.filter((tab) => tab !== 'snapshots' || engine === 'portable');
+}
 
 /** Anything that is no place is home: an address may come from anywhere. */
 export function routeOf(hash: string): Route {

@@ -7,7 +7,14 @@
  */
 import type { Locator, Page } from 'playwright-core';
 
-export type MachineTab = 'Overview' | 'Console' | 'Disks' | 'Network' | 'Settings' | 'Log';
+export type MachineTab =
+  | 'Overview'
+  | 'Console'
+  | 'Disks'
+  | 'Snapshots'
+  | 'Network'
+  | 'Settings'
+  | 'Log';
 export type Place = 'Networks' | 'Images' | 'Kernels' | 'Trash' | 'Host & settings';
 
 /**
@@ -211,7 +218,12 @@ async function* walkMachines(
     await page.waitForTimeout(300);
     yield { name: 'machine-settings-text' };
   }
-  for (const word of ['Off', 'Crashed', 'Paused', 'broken settings']) {
+  const asleep = names.get('Suspended');
+  if (asleep) {
+    await window.openMachine(asleep, 'Snapshots');
+    yield { name: 'machine-snapshots' };
+  }
+  for (const word of ['Off', 'Crashed', 'Paused', 'Suspended', 'broken settings']) {
     const name = names.get(word);
     if (!name) continue;
     await window.openMachine(name, 'Overview');

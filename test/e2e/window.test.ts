@@ -70,6 +70,7 @@ describe('the window', () => {
       'gateway, Running',
       'inner, Running',
       'core, Running',
+      'notebook, Suspended',
       'sensor, Off, broken settings',
       'tiny, Off',
       'web-1, Running',
@@ -86,6 +87,23 @@ describe('the window', () => {
     await window.untilConsole(/tiny:~#/);
     await window.type('uname -a\n');
     await window.untilConsole(/7\.2\.1-nymph/);
+  });
+
+  test('a suspended machine goes on, and a clone of a snapshot stands beside it', async () => {
+    await window.openMachine('notebook', 'Snapshots');
+    await page.getByRole('button', { name: 'Take snapshot' }).click();
+    await page.getByRole('row', { name: /^snapshot-3/ }).waitFor();
+    await page.getByRole('button', { name: 'Delete fresh' }).click();
+    await window.dialog('Delete the snapshot').getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('row', { name: /^fresh/ }).waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Start a clone of after-setup' }).click();
+    await window.untilState('notebook-2', 'Running');
+    await window.openMachine('notebook');
+    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await window.untilState('notebook', 'Running');
+    await page.getByRole('button', { name: 'Suspend' }).click();
+    await window.untilState('notebook', 'Suspended');
+    assert.deepEqual(faults, []);
   });
 
   test('the console replays what was said before when it is opened again', async () => {

@@ -1,6 +1,7 @@
 /** The verbs on a machine as menu items, legal ones first; the menus and the palette share them. */
 import type { MachineView } from '@contract/machine.ts';
-import Moon from '@lucide/svelte/icons/pause';
+import Moon from '@lucide/svelte/icons/moon';
+import Pause from '@lucide/svelte/icons/pause';
 import Play from '@lucide/svelte/icons/play';
 import Power from '@lucide/svelte/icons/power';
 import RotateCcw from '@lucide/svelte/icons/rotate-ccw';
@@ -11,7 +12,7 @@ import MemoryStick from '@lucide/svelte/icons/memory-stick';
 import FileDown from '@lucide/svelte/icons/file-down';
 import CopyPlus from '@lucide/svelte/icons/square-plus';
 import Copy from '@lucide/svelte/icons/copy';
-import { isAlive, legal } from '../../state/machines.svelte.ts';
+import { canSave, isAlive, legal } from '../../state/machines.svelte.ts';
 import type { Nymph } from '../../state/nymph.ts';
 import type { MenuItem } from '../../ui/menu.ts';
 
@@ -21,13 +22,21 @@ type Row = Exclude<MenuItem, 'line'>;
 export function verbItems(nymph: Nymph, machine: MachineView): Row[] {
   const { machines } = nymph;
   const run = (verb: Parameters<typeof legal>[0]) => () => void machines.do(verb, machine.id);
+  const asleep = machine.state === 'suspended';
+  const start = asleep ? 'Resume' : 'Start';
+  const kill = asleep ? 'Discard saved state' : 'Kill';
   const all: (Row & { verb: Parameters<typeof legal>[0] })[] = [
-    { verb: 'start', label: 'Start', icon: Play, keys: 'Mod+Enter', run: run('start') },
+    { verb: 'start', label: start, icon: Play, keys: 'Mod+Enter', run: run('start') },
     { verb: 'resume', label: 'Resume', icon: Play, run: run('resume') },
     { verb: 'stop', label: 'Stop', icon: Power, keys: 'Mod+Enter', run: run('stop') },
-    { verb: 'pause', label: 'Pause', icon: Moon, run: run('pause') },
-    { verb: 'reset', label: 'Reset', icon: RotateCcw, run: run('reset') },
-    { verb: 'kill', label: 'Kill', icon: Unplug, danger: true, run: run('kill') },
+    { verb: 'pause', label: 'Pause', icon: Pause, run: run('pause') },
+    ...(canSave(machine)
+      ? [{ verb: 'suspend' as const, label: 'Suspend', icon: Moon, run: run('suspend') }]
+      : []),
+    ...(asleep
+      ? []
+      : [{ verb: 'reset' as const, label: 'Reset', icon: RotateCcw, run: run('reset') }]),
+    { verb: 'kill', label: kill, icon: Unplug, danger: true, run: run('kill') },
     { verb: 'reclaim', label: 'Give freed memory back', icon: MemoryStick, run: run('reclaim') },
   ];
   return all.filter(({ verb }) => legal(verb, machine.state)).map(({ verb: _, ...row }) => row);
@@ -69,7 +78,7 @@ export function machineItems(
         toasts.show('good', 'The path is on the clipboard.');
       },
     },
-    ...(isAlive(machine.state) ? [] : [carry]),
+    ...(isAlive(machine.state) || machine.state === 'suspended' ? [] : [carry]),
     'line',
     { label: 'Move to Trash', icon: Trash, danger: true, keys: 'Delete', run: onremove },
   ];
