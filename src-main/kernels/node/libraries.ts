@@ -20,6 +20,11 @@ const defaultFolders = [
   '/lib',
   '/usr/lib',
 ];
+/**
+ * No program names it: the C library opens it when a thread is cancelled, as a kernel does with its
+ * helpers when it powers off or reboots, and aborts the program where it is not found.
+ */
+export const unwinder = 'libgcc_s.so.1';
 const librariesMax = 64;
 const libraryBytesMax = 256 << 20;
 
@@ -45,6 +50,10 @@ export function resolveLibraries(elf: Elf, root = ''): SharedLibrary[] {
       queue.push(library);
     }
   }
+  if (found.has('libc.so.6') && !found.has(unwinder)) {
+    const path = find(root, unwinder, defaultFolders);
+    if (path !== undefined) found.set(unwinder, path);
+  }
   for (const path of found.values()) if (!paths.includes(path)) paths.push(path);
   return paths.map((path) => ({ file: join(root, path), seenAs: path }));
 }
@@ -61,14 +70,18 @@ function checkVersions(name: string, elf: Elf, library: Elf): void {
 
 function locate(root: string, name: string, folders: readonly string[]): string {
   if (name.includes('/')) return existing(root, name);
-  const path = folders
-    .filter((folder) => isAbsolute(folder) && !folder.includes('$'))
-    .map((folder) => join(folder, name))
-    .find((path) => isLibrary(join(root, path)));
+  const path = find(root, name, folders);
   if (path === undefined) {
     throw new Refusal('unavailable', `This kernel needs the library ${name}, which is missing.`);
   }
   return path;
+}
+
+function find(root: string, name: string, folders: readonly string[]): string | undefined {
+  return folders
+    .filter((folder) => isAbsolute(folder) && !folder.includes('$'))
+    .map((folder) => join(folder, name))
+    .find((path) => isLibrary(join(root, path)));
 }
 
 function existing(root: string, path: string): string {

@@ -16,7 +16,7 @@ import { kernelSuites } from '../apt-sources.ts';
 import { newestVersion } from '../debian-version.ts';
 import { readElf } from '../elf.ts';
 import type { KernelInfo } from '../kernel.ts';
-import { libraryFolder } from './libraries.ts';
+import { libraryFolder, unwinder } from './libraries.ts';
 import { acquireLock, type BuildLock } from './lock.ts';
 import { openKernelLibrary } from './library.ts';
 import { privateApt } from './private-apt.ts';
@@ -33,7 +33,7 @@ export type FetchOptions = {
 };
 
 const kernelPackage = 'user-mode-linux';
-const libraryPackage = 'libc6';
+const libraryPackages = ['libgcc-s1', 'libc6'];
 const filesMax = 16;
 
 /**
@@ -67,7 +67,7 @@ export async function fetchPackagedKernel(options: FetchOptions): Promise<Kernel
   }
 }
 
-/** Both packages unpacked into one tree, and the version of the kernel's. */
+/** All packages unpacked into one tree, and the version of the kernel's. */
 async function fetchTree(
   work: string,
   { signal, log, onStep, aptDirectory }: FetchOptions,
@@ -89,7 +89,7 @@ async function fetchTree(
   const cache = ['apt-cache', ...apt.slice(1), 'madison'];
   const tree = join(work, 'tree');
   let version = '';
-  for (const name of [libraryPackage, kernelPackage]) {
+  for (const name of [...libraryPackages, kernelPackage]) {
     version = newestVersion(await run([...cache, name]), name) ?? '';
     if (version === '') {
       throw new Refusal(
@@ -131,7 +131,8 @@ async function copyLibraries(
   root: string,
 ): Promise<void> {
   const { interpreter, needed } = readElf(kernel);
-  const wanted = new Map(needed.map((name) => [basename(name), join(libraryFolder, name)]));
+  const names = [...needed, unwinder];
+  const wanted = new Map(names.map((name) => [basename(name), join(libraryFolder, name)]));
   if (interpreter !== undefined) wanted.set(basename(interpreter), interpreter);
   for (const [name, path] of wanted) {
     if (wanted.size > filesMax) throw new Refusal('unsupported', 'This kernel needs too much.');

@@ -161,6 +161,7 @@ test('the libraries of a program are found by reading, loader first', async (t) 
   assert.deepEqual(loader, { file: interpreter, seenAs: interpreter });
   assert.match(own?.seenAs ?? '', /^\/.*\/libc\.so\.6$/);
   assert.equal(own?.file, own?.seenAs, 'the host’s own');
+  assert.match(kernel.sharedLibraries.at(-1)?.seenAs ?? '', /\/libgcc_s\.so\.1$/);
 });
 
 test('a packaged kernel that was fetched is seen with the libraries it brought', async (t) => {
