@@ -140,6 +140,24 @@ export const statsSample = z.object({
 });
 export type StatsSample = z.infer<typeof statsSample>;
 
+/**
+ * What the kernel of a machine is told past its guest's programs, which may hang. What ends or
+ * stops the machine in other ways has a method of its own.
+ */
+export const kernelRequest = z.discriminatedUnion('verb', [
+  z.strictObject({ verb: z.enum(['version', 'halt', 'reboot', 'cad']) }),
+  /** A key of Magic SysRq; what the kernel prints on it is the answer. */
+  z.strictObject({ verb: z.literal('sysrq'), key: z.string().regex(/^[a-z0-9]$/) }),
+  /** A file below /proc. */
+  z.strictObject({
+    verb: z.literal('proc'),
+    file: z.string().max(200).regex(/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/),
+  }),
+  /** Where a process of the guest stands in the kernel. */
+  z.strictObject({ verb: z.literal('stack'), pid: z.number().int().min(1).max(2 ** 22) }),
+]);
+export type KernelRequest = z.infer<typeof kernelRequest>;
+
 /** Counted since power-on, but for the three that are live. */
 const translatorCounters = z.object({
   regions: z.number(),

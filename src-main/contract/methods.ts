@@ -9,6 +9,7 @@ import { z } from 'zod';
 import {
   createMachine,
   engineName,
+  kernelRequest,
   machineName,
   machineView,
   snapshotView,
@@ -167,6 +168,12 @@ export const methods = {
     ofMachine,
     z.object({ freedBytes: z.number() }),
     ['running'],
+  ),
+  'machine.monitor': row(
+    'Tell the kernel of a native machine something by its management console',
+    z.strictObject({ machine, request: kernelRequest }),
+    z.object({ text: z.string() }),
+    ['starting', 'running', 'stopping'],
   ),
   'machine.translator': row(
     'What is hot in a portable machine, what was translated and what was thrown away',

@@ -133,6 +133,11 @@ export interface RunningMachine {
   suspend?(path: string): Promise<void>;
   /** The same without an end: it stands still until `work`, which copies its disks, is done. */
   snapshot?(path: string, work: () => Promise<void>): Promise<void>;
+  /**
+   * Says one line to the guest's kernel by its management console, where its engine has one.
+   * @throws Refusal `timeout`, or `wrong-state` with the kernel's own words.
+   */
+  monitor?(line: string): Promise<string>;
   /** Asks the guest's init to shut down, by Ctrl-Alt-Del or the like. */
   askToStop(): Promise<void>;
   kill(): void;

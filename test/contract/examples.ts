@@ -58,6 +58,10 @@ export const examples: Examples = {
   'snapshot.remove': { accepted: { machine, snapshot: 'ready' }, refused: { machine } },
   'machine.reset': ofMachine,
   'machine.reclaim': ofNobody,
+  'machine.monitor': {
+    accepted: { machine, request: { verb: 'sysrq', key: 't' } },
+    refused: { machine, request: { verb: 'proc', file: '../etc/shadow' } },
+  },
   'machine.translator': ofMachine,
   'machine.log': ofMachine,
   'machine.exec': {

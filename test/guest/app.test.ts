@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { KernelRequest } from '../../src-main/contract/machine.ts';
 import {
   attach,
   collect,
@@ -242,6 +243,27 @@ suite('a machine’s life', () => {
     assert.deepEqual([state, pid], ['off', undefined]);
     await started(world.client, 'beta');
     assert.equal((await sh('beta', 'cat /root/kept')).stdout, 'kept\n');
+  });
+
+  test('its kernel answers past its programs, and ends or begins anew when told', async () => {
+    const ask = (request: KernelRequest) =>
+      call('machine.monitor', { machine: 'beta', request }).then(({ text }) => text);
+    assert.match(await ask({ verb: 'version' }), /Linux/i);
+    assert.match(await ask({ verb: 'proc', file: 'sys/kernel/ostype' }), /^Linux/);
+    assert.match(await ask({ verb: 'sysrq', key: 'm' }), /Mem-Info/);
+    assert.match(await ask({ verb: 'stack', pid: 1 }), /\[<[0-9a-f]+>\]|Call Trace/);
+    await assert.rejects(ask({ verb: 'stack', pid: 999_999 }), { code: 'wrong-state' });
+    const { startedMs } = await call('machine.get', { machine: 'beta' });
+    await sh('beta', 'touch /run/before');
+    await ask({ verb: 'reboot' });
+    const again = 'test -e /run/before || echo anew';
+    for (let said = ''; said !== 'anew\n';) {
+      said = await sh('beta', again).then(({ stdout }) => stdout, () => '');
+    }
+    assert.equal((await call('machine.get', { machine: 'beta' })).startedMs, startedMs);
+    await ask({ verb: 'halt' });
+    await untilState(world.client, 'beta', ['off']);
+    await started(world.client, 'beta');
   });
 
   test('killed it is off, and nothing of it runs on', async () => {

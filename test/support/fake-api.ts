@@ -357,15 +357,15 @@ export class FakeApi implements Api {
     },
     'machine.reset': ({ machine }) => this.start(this.find(machine)),
     'machine.reclaim': () => ({ freedBytes: 42 * 2 ** 20 }),
+    'machine.monitor': () => ({ text: 'OK' }),
     'machine.translator': () => data.translator,
     'machine.log': ({ machine }) => data.logOf(this.find(machine)),
     'machine.exec': (_, { stream }) => sayOk(stream!),
     'machine.run': (_, { stream }) => sayOk(stream!),
     'console.attach': (wanted, caller) => this.attach(wanted, caller),
-    'console.log': async ({ machine, console }, { stream }) => {
+    'console.log': ({ machine, console }, { stream }) => {
       const key = `${this.find(machine).id}:${console}`;
-      await stream!.sendAll(text.encode(this.scrollback.get(key) ?? ''));
-      return null;
+      return stream!.sendAll(text.encode(this.scrollback.get(key) ?? '')).then(() => null);
     },
     'console.resize': () => null,
     'disk.add': ({ machine, sizeBytes, image }) => {

@@ -10,6 +10,7 @@ import { editSpec } from '../../machine/spec.ts';
 import type { App } from './app.ts';
 import type { Driver } from './driver.ts';
 import { detachDisk } from './plugging.ts';
+import { askMonitor, askTranslator } from './questions.ts';
 import { attachConsole, execInGuest, sendConsoleLog } from './streams.ts';
 import { runThrowaway } from './throwaway.ts';
 
@@ -201,8 +202,11 @@ function lifeHandlers(app: App) {
     'machine.reclaim': async ({ machine }: Params<'machine.reclaim'>) => ({
       freedBytes: await app.machines.find(machine).reclaim(),
     }),
+    'machine.monitor': async ({ machine, request }: Params<'machine.monitor'>) => ({
+      text: await askMonitor(app.machines.find(machine), request),
+    }),
     'machine.translator': ({ machine }: Params<'machine.translator'>) =>
-      app.machines.find(machine).translator(),
+      askTranslator(app.machines.find(machine)),
   };
 }
 

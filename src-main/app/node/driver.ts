@@ -5,7 +5,7 @@
  */
 import { asRefusal, Refusal } from '../../base/refusal.ts';
 import { assert } from '../../base/assert.ts';
-import type { MachineState, SnapshotView, TranslatorView } from '../../contract/machine.ts';
+import type { MachineState, SnapshotView } from '../../contract/machine.ts';
 import type { MachineSpec, SpecInput } from '../../machine/spec.ts';
 import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
@@ -315,13 +315,6 @@ export class Driver {
       await machine.reclaim(Math.floor((memory.freeBytes * 7) / 8));
       return Math.max(0, before - (machine.sample()?.memoryHostBytes ?? 0));
     });
-  }
-
-  /** What its translator does; only machines of the portable engine have one. */
-  async translator(): Promise<TranslatorView> {
-    const machine = this.mustRun();
-    if (machine.translator) return machine.translator();
-    throw new Refusal('unsupported', `“${this.name}” runs natively: nothing of it is translated.`);
   }
 
   /** Changes machine.yaml; what a running machine cannot take on waits for its next start. */

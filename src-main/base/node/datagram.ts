@@ -19,12 +19,18 @@ export interface RequestOptions {
   timeoutMs: number;
   /** Called once per reply datagram; returns true when that was the last one awaited. */
   onReply: (bytes: Uint8Array) => boolean;
+  /**
+   * Looks at the socket at every turn of the event loop for as long as replies keep coming: one
+   * that sends more of them than its peer's queue holds, ten by default, drops the rest.
+   */
+  eager?: boolean;
   signal?: AbortSignal;
 }
 
 const messageBytesMax = 65536;
 const socketNameBytesMax = 107;
 const batchMax = 64;
+const eagerMs = 50;
 
 export class DatagramClient {
   #fd: number;
@@ -67,6 +73,7 @@ export class DatagramClient {
     // A datagram socket queues ten messages; a busy receiver makes the eleventh wait its turn.
     while (!sendTo(this.#fd, path, bytes)) await this.#pause(1, deadlineMs, options.signal);
     let waitMs = 1;
+    let eagerUntilMs = performance.now() + eagerMs;
     for (;;) {
       let done = false;
       let failure: unknown;
@@ -80,15 +87,19 @@ export class DatagramClient {
       });
       if (failure !== undefined) throw failure;
       if (done) return;
+      const nowMs = performance.now();
+      if (count > 0) eagerUntilMs = nowMs + eagerMs;
       waitMs = count > 0 ? 1 : Math.min(waitMs * 2, 16);
-      await this.#pause(waitMs, deadlineMs, options.signal);
+      const turn = options.eager === true && nowMs < eagerUntilMs;
+      await this.#pause(turn ? 0 : waitMs, deadlineMs, options.signal);
     }
   }
 
   async #pause(waitMs: number, deadlineMs: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) throw new Refusal('cancelled', 'Cancelled.');
     if (performance.now() >= deadlineMs) throw new Refusal('timeout', 'It did not answer in time.');
-    await new Promise<void>((resolve) => setTimeout(resolve, waitMs));
+    if (waitMs > 0) await new Promise<void>((resolve) => setTimeout(resolve, waitMs));
+    else await new Promise<void>((resolve) => setImmediate(resolve));
     this.#assertOpen();
   }
 

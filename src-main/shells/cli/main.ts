@@ -14,6 +14,7 @@ import { kernelCommands } from './commands/kernel.ts';
 import { lifeCommands } from './commands/life.ts';
 import { insideCommands } from './commands/inside.ts';
 import { inspectCommands } from './commands/inspect.ts';
+import { monitorCommands } from './commands/monitor.ts';
 import { networkCommands } from './commands/network.ts';
 import { savedCommands } from './commands/saved.ts';
 import { data, json, say } from './print.ts';
@@ -47,6 +48,7 @@ const commands: Commands = {
   ...savedCommands,
   ...insideCommands,
   ...inspectCommands,
+  ...monitorCommands,
   ...imageCommands,
   ...networkCommands,
   ...kernelCommands,

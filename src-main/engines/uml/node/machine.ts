@@ -133,6 +133,10 @@ export class UmlMachine implements RunningMachine {
     return join(this.parts.plan.runDirectory, 'paused');
   }
 
+  monitor(line: string): Promise<string> {
+    return this.mconsole.say(line);
+  }
+
   async askToStop(): Promise<void> {
     await this.mconsole.request('cad');
   }

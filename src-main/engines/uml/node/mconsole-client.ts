@@ -45,6 +45,8 @@ export class SocketRoad implements MconsoleRoad {
   }
 }
 
+type Answer = { text: string; failed: boolean; count: number };
+
 export class MconsoleClient {
   private readonly road: MconsoleRoad;
 
@@ -54,21 +56,60 @@ export class MconsoleClient {
 
   /** @throws Refusal `unavailable`, `timeout`, or `wrong-state` with the kernel's own words. */
   async request(command: string, timeoutMs = 2000): Promise<string> {
-    let text = '';
-    let failed = false;
-    let count = 0;
+    const answer: Answer = { text: '', failed: false, count: 0 };
+    await this.exchange(command, answer, { timeoutMs });
+    return answer.text;
+  }
+
+  /**
+   * The same for a person, who wants no empty line at either end, and of what SysRq prints as much
+   * as came: a kernel drops what does not fit into the queue of the one who asked, its end too.
+   */
+  async say(line: string): Promise<string> {
+    if (!/^(sysrq|stack) /.test(line)) return (await this.request(line)).trim();
+    const answer: Answer = { text: '', failed: false, count: 0 };
+    const restore = await this.printAll();
+    try {
+      await this.exchange(line, answer, { timeoutMs: 2000, eager: true });
+    } catch (thrown) {
+      // Crash, reboot and power-off end the kernel without an answer.
+      const ends = /^sysrq [bco]$/.test(line);
+      const cut = answer.text !== '' && !ends;
+      if (!(cut || ends) || !(thrown instanceof Refusal) || thrown.code !== 'timeout') throw thrown;
+      if (cut) answer.text += '… The rest is in the log of its console.';
+    } finally {
+      await restore();
+    }
+    return answer.text.trim();
+  }
+
+  /** The answer is what the kernel prints, so nothing of it may be below its console's level. */
+  private async printAll(): Promise<() => Promise<void>> {
+    const levels = await this.request('proc sys/kernel/printk');
+    const level = /^\s*(\d)\s/.exec(levels)?.[1];
+    await this.request('sysrq 8');
+    return async () => {
+      if (level !== undefined) await this.request(`sysrq ${level}`).catch(() => undefined);
+    };
+  }
+
+  private async exchange(
+    command: string,
+    answer: Answer,
+    options: Pick<RequestOptions, 'timeoutMs' | 'eager'>,
+  ): Promise<void> {
     await this.road.request(encodeRequest(command), {
-      timeoutMs,
+      ...options,
       onReply: (bytes) => {
         const reply = decodeReply(bytes);
-        text += reply.text;
-        failed ||= reply.failed;
-        return !reply.more || ++count >= repliesMax;
+        answer.text += reply.text;
+        answer.failed ||= reply.failed;
+        return !reply.more || ++answer.count >= repliesMax;
       },
     });
-    if (failed)
-      throw new Refusal('wrong-state', `The kernel refused “${command}”: ${text.trim()}.`);
-    return text;
+    if (!answer.failed) return;
+    const words = answer.text.trim();
+    throw new Refusal('wrong-state', `The kernel refused “${command}”: ${words}.`);
   }
 
   close(): void {

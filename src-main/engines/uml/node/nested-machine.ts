@@ -201,6 +201,10 @@ export class NestedMachine implements RunningMachine {
     return join(this.plan.runDirectory, 'paused');
   }
 
+  monitor(line: string): Promise<string> {
+    return this.mconsole.say(line);
+  }
+
   async askToStop(): Promise<void> {
     await this.mconsole.request('cad');
   }
