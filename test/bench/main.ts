@@ -2,6 +2,8 @@
  * `npm run bench [-- name…] [--json] [--rounds N]`: every promise about speed and size, as a ratio
  * to a peer measured in the same run. Never compare the samples of two runs, only the ratios.
  *
+ * `npm run bench -- portable [row…]` and `-- nesting [row…]` are tables of their own.
+ *
  * A table on stdout, or JSON with `--json`; progress goes to stderr. The exit code says whether
  * the rows could be measured, not whether they reach their goals: a row whose peer is missing here
  * is left out with its reason, a row that fails makes the code 1.
@@ -15,13 +17,17 @@ import { idle, memory } from './fifty.ts';
 import { lan } from './lan-row.ts';
 import { launch } from './launch.ts';
 import { launchMany } from './launch-many.ts';
-import { isMet, type Measured, type Row } from './measure.ts';
+import { isMet, type Measured, type Row, type Table } from './measure.ts';
+import { nesting } from './nesting.ts';
+import { killAll } from './portable/peer.ts';
+import { portable } from './portable/table.ts';
 import { killQemu, qemu } from './qemu.ts';
 import { closeAll } from './world.ts';
 
 const rows: readonly Row[] = [
   launch, launchMany, memory, idle, echo, lan, diskRead, diskWrite, qemu,
 ];
+const tables: readonly Table[] = [portable, nesting];
 
 type Outcome = { row: Row } & (
   | { kind: 'measured'; measured: Measured }
@@ -37,6 +43,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     killBare();
     killQemu();
+    killAll();
     void closeAll().finally(() => process.exit(130));
   });
 }
@@ -45,16 +52,33 @@ process.exitCode = await main();
 process.exit();
 
 async function main(): Promise<number> {
-  const unknown = positionals.find((name) => !rows.some((row) => row.name === name));
+  const table = tables.find(({ name }) => name === positionals[0]);
+  const known = table?.rows ?? rows.map(({ name }) => name);
+  const names = positionals.slice(table === undefined ? 0 : 1);
   const rounds = wanted.rounds === undefined ? undefined : Number(wanted.rounds);
-  if (unknown !== undefined || (rounds !== undefined && !(rounds >= 1 && rounds <= 1000))) {
-    const names = rows.map((row) => row.name).join(' ');
-    say(`usage: npm run bench [-- name…] [--json] [--rounds N]; the names are: ${names}`);
+  const isUnknown = names.some((name) => !known.includes(name));
+  if (isUnknown || (rounds !== undefined && !(rounds >= 1 && rounds <= 1000))) {
+    const head = table === undefined ? '' : `${table.name} `;
+    say(`usage: npm run bench -- ${head}[name…] [--json] [--rounds N]`);
+    say(`the names are: ${known.join(' ')}`);
     return 2;
   }
-  const chosen = rows.filter((row) => positionals.length === 0 || positionals.includes(row.name));
+  say(`${cpus().length} processors; load before: ${loadavg()[0]!.toFixed(1)}`);
+  return table === undefined ? runRows(names, rounds) : runTable(table, names, rounds);
+}
+
+async function runTable(table: Table, names: string[], rounds?: number): Promise<number> {
   const loadBefore = loadavg()[0]!;
-  say(`${cpus().length} processors; load before: ${loadBefore.toFixed(1)}`);
+  const result = await table.run({ rows: names, rounds, say });
+  const host = { processors: cpus().length, loadBefore, loadAfter: loadavg()[0]! };
+  const json = () => JSON.stringify({ host, ...result.plain }, null, 2);
+  process.stdout.write(`${wanted.json ? json() : result.text}\n`);
+  return result.isWhole ? 0 : 1;
+}
+
+async function runRows(names: string[], rounds?: number): Promise<number> {
+  const chosen = rows.filter((row) => names.length === 0 || names.includes(row.name));
+  const loadBefore = loadavg()[0]!;
   const outcomes: Outcome[] = [];
   for (const row of chosen) outcomes.push(await runRow(row, rounds));
   const loadAfter = loadavg()[0]!;
@@ -62,7 +86,7 @@ async function main(): Promise<number> {
     const host = { processors: cpus().length, loadBefore, loadAfter };
     process.stdout.write(`${JSON.stringify({ host, rows: outcomes.map(plain) }, null, 2)}\n`);
   } else {
-    process.stdout.write(table(outcomes));
+    process.stdout.write(textOf(outcomes));
   }
   return outcomes.some(({ kind }) => kind === 'failed') ? 1 : 0;
 }
@@ -90,7 +114,7 @@ function plain(outcome: Outcome): object {
   return { ...head, state, measured: value, samples };
 }
 
-function table(outcomes: readonly Outcome[]): string {
+function textOf(outcomes: readonly Outcome[]): string {
   const lines = [['name', 'measured', 'goal', '', 'how']];
   for (const outcome of outcomes) {
     const { row } = outcome;

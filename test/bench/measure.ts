@@ -29,6 +29,27 @@ export interface Measured {
   samples: Record<string, number[]>;
 }
 
+/** A whole table of its own, which is run alone, by its name: `npm run bench -- portable`. */
+export interface Table {
+  name: string;
+  /** What can be chosen of it. */
+  rows: readonly string[];
+  run(options: TableOptions): Promise<TableResult>;
+}
+
+export interface TableOptions extends RunOptions {
+  /** The rows that are wanted; all when there is none. */
+  rows: readonly string[];
+}
+
+export interface TableResult {
+  text: string;
+  /** The same and all that it was made of, as plain data. */
+  plain: object;
+  /** Every row could be measured. */
+  isWhole: boolean;
+}
+
 export interface Comparison {
   /** Median of ours ÷ median of the peer. */
   ratio: number;
