@@ -106,6 +106,11 @@ export function fieldOffset(name: Wide | Narrow): number {
   return fields.get(name)!.offset;
 }
 
+/** Which of the counters of how often code was come by is that of a host address. */
+export function heatIndex(ip: number): number {
+  return ((ip >>> 1) ^ (ip >>> 13)) & (heatEntries - 1);
+}
+
 export interface Layout {
   ramBytes: number;
   harts: number;

@@ -12,13 +12,14 @@ export interface Flow {
   parent: number[]; // immediate dominator
   loop: boolean[]; // target of a back edge
   join: boolean[]; // two or more forward edges come in
-  cut: Set<string>; // edges `from>to` that leave the region
+  cut: Set<number>; // edges that leave the region, by `edgeKey`
 }
 
-export const edgeKey = (from: number, to: number) => `${from}>${to}`;
+/** Offsets are inside one page. */
+export const edgeKey = (from: number, to: number) => from * 4096 + to;
 
 export function flowOf(blocks: Map<number, Block>, entry: number): Flow {
-  const cut = new Set<string>();
+  const cut = new Set<number>();
   for (;;) {
     const flow = analyse(blocks, entry, cut);
     const before = cut.size;
@@ -33,11 +34,11 @@ export function flowOf(blocks: Map<number, Block>, entry: number): Flow {
   }
 }
 
-function edges(block: Block, blocks: Map<number, Block>, cut: Set<string>): number[] {
+function edges(block: Block, blocks: Map<number, Block>, cut: Set<number>): number[] {
   return successors(block).filter((s) => blocks.has(s) && !cut.has(edgeKey(block.start, s)));
 }
 
-function analyse(blocks: Map<number, Block>, entry: number, cut: Set<string>): Flow {
+function analyse(blocks: Map<number, Block>, entry: number, cut: Set<number>): Flow {
   const order: Block[] = [];
   const seen = new Set<number>();
   const visit = (start: number) => {

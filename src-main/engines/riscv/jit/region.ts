@@ -28,6 +28,7 @@ export interface Block {
   next: number; // offset of the jump or taken target; for 'stop', where to go on
   other: number; // offset of the fall-through of a branch, or what follows a call
   count: number; // instructions, with `last`
+  after: number; // offset behind the last of them
 }
 
 export interface Limits {
@@ -108,10 +109,23 @@ export function successors(block: Block): number[] {
   return [];
 }
 
+/** In-page offsets at which control comes in when it has left a region: called, or returned to. */
+export function exits(blocks: ReadonlyMap<number, Block>): number[] {
+  const found: number[] = [];
+  for (const block of blocks.values()) {
+    const links = block.last !== null && ((block.last.bits >>> 7) & 31) !== 0;
+    const leaves = block.end === 'jump' || block.end === 'indirect';
+    if (leaves && links) found.push(block.other);
+    if (block.end === 'jump') found.push(block.next);
+    else for (const next of successors(block)) if (!blocks.has(next)) found.push(next);
+  }
+  return found.filter((offset) => offset >= 0 && offset < 4096);
+}
+
 /** Cuts the block that has an instruction boundary at `start` in two. */
 function splitAt(blocks: Map<number, Block>, start: number): boolean {
   for (const block of blocks.values()) {
-    if (block.start >= start) continue;
+    if (block.start >= start || block.after <= start) continue;
     const index = block.steps.findIndex((step) => step.at === start);
     const atLast = index < 0 && block.last?.at === start;
     if (index <= 0 && !atLast) continue;
@@ -121,6 +135,7 @@ function splitAt(blocks: Map<number, Block>, start: number): boolean {
       ...block, start, steps: moved, count: moved.length + (block.last === null ? 0 : 1),
     }); // prettier-ignore
     block.steps = kept;
+    block.after = start;
     block.count = kept.length;
     block.end = 'goto';
     block.last = null;
@@ -135,7 +150,7 @@ function readBlock(
   page: CodePage, start: number, blocks: Map<number, Block>, room: number,
 ): Block { // prettier-ignore
   const block: Block = {
-    start, steps: [], end: 'stop', last: null, next: start, other: -1, count: 0,
+    start, steps: [], end: 'stop', last: null, next: start, other: -1, count: 0, after: start,
   }; // prettier-ignore
   let at = start;
   for (;;) {
@@ -149,6 +164,7 @@ function readBlock(
     const step = page.step(at);
     if (step === null || !translatable(step)) return block;
     at += step.length;
+    block.after = at;
     block.count++;
     const { kind } = step.what;
     if (kind === 'branch' || kind === 'jal' || kind === 'jalr') {

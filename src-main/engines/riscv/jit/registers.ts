@@ -6,7 +6,7 @@ import type { Instruction } from '../cpu/isa.ts';
 import type { Flow } from './flow.ts';
 import { edgeKey } from './flow.ts';
 import { successors } from './region.ts';
-import type { Step } from './region.ts';
+import type { Block, Step } from './region.ts';
 
 export interface RegisterSet {
   x: number;
@@ -17,11 +17,11 @@ export interface RegisterUse {
   load: RegisterSet; // to be loaded on entry
   used: RegisterSet; // has a local
   dirty: RegisterSet[]; // by block
-  /** Distinct dirty sets at instructions that may fault, by `setKey`. */
-  faults: Map<string, RegisterSet>;
+  /** Distinct dirty sets at which the region may be left for the interpreter; ∅ comes first. */
+  exits: RegisterSet[];
 }
 
-export const setKey = (set: RegisterSet) => `${set.x},${set.f}`;
+export const sameSet = (a: RegisterSet, b: RegisterSet) => a.x === b.x && a.f === b.f;
 
 interface Use {
   rd: boolean;
@@ -81,79 +81,99 @@ interface Point {
 }
 
 export function registerUse(flow: Flow): RegisterUse {
-  const count = flow.order.length;
+  const points = settle(flow);
+  const load: RegisterSet = { x: 0, f: 0 };
+  const used: RegisterSet = { x: 0, f: 0 };
+  const exits: RegisterSet[] = [{ x: 0, f: 0 }];
+  flow.order.forEach((block, n) => {
+    const d = { ...points[n]!.dirty };
+    const w = { ...points[n]!.sure };
+    const leave = (set: RegisterSet) => {
+      load.x |= set.x & ~w.x;
+      load.f |= set.f & ~w.f;
+    };
+    const leaveToInterpreter = () => {
+      if (!exits.some((set) => sameSet(set, d))) exits.push({ ...d });
+      leave(d);
+    };
+    for (const step of stepsOf(block)) {
+      const r = reads(step);
+      leave(r);
+      if (mayFault(step)) leaveToInterpreter();
+      const written = writes(step);
+      used.x |= r.x | written.x;
+      used.f |= r.f | written.f;
+      add(d, written);
+      add(w, written);
+    }
+    if (block.end === 'stop' || turnsBack(flow, n)) leaveToInterpreter();
+    else if (leaves(flow, n)) leave(d);
+  });
+  return { load, used, dirty: points.map((p) => p.dirty), exits };
+}
+
+function stepsOf(block: Block): Step[] {
+  return block.last === null ? block.steps : [...block.steps, block.last];
+}
+
+function add(to: RegisterSet, more: RegisterSet): void {
+  to.x |= more.x;
+  to.f |= more.f;
+}
+
+/** What holds at each block's start, whatever way control takes. */
+function settle(flow: Flow): Point[] {
   const points: Point[] = flow.order.map((_, n) => ({
     dirty: { x: 0, f: 0 },
     sure: n === 0 ? { x: 0, f: 0 } : { x: -1, f: -1 },
   }));
-  const load: RegisterSet = { x: 0, f: 0 };
-  const used: RegisterSet = { x: 0, f: 0 };
-  const faults = new Map<string, RegisterSet>();
-  const leave = (d: RegisterSet, w: RegisterSet) => {
-    load.x |= d.x & ~w.x;
-    load.f |= d.f & ~w.f;
-  };
+  const written = flow.order.map((block) => {
+    const all = { x: 0, f: 0 };
+    for (const step of stepsOf(block)) add(all, writes(step));
+    return all;
+  });
+  const targets = flow.order.map((block) =>
+    successors(block).flatMap((target) => {
+      const to = flow.index.get(target);
+      return to === undefined || flow.cut.has(edgeKey(block.start, target)) ? [] : [to];
+    }),
+  );
   for (let changed = true; changed; ) {
     changed = false;
-    faults.clear();
-    for (let n = 0; n < count; n++) {
-      const block = flow.order[n]!;
-      const d = { ...points[n]!.dirty };
-      const w = { ...points[n]!.sure };
-      const visit = (step: Step) => {
-        const r = reads(step);
-        leave(r, w);
-        if (mayFault(step)) {
-          const key = setKey(d);
-          if (!faults.has(key)) faults.set(key, { ...d });
-          leave(d, w);
+    for (let n = 0; n < points.length; n++) {
+      const { dirty, sure } = points[n]!;
+      const all = written[n]!;
+      for (const to of targets[n]!) {
+        const point = points[to]!;
+        const before = { dirty: { ...point.dirty }, sure: { ...point.sure } };
+        add(point.dirty, dirty);
+        add(point.dirty, all);
+        point.sure.x &= sure.x | all.x;
+        point.sure.f &= sure.f | all.f;
+        if (!sameSet(point.dirty, before.dirty) || !sameSet(point.sure, before.sure)) {
+          changed = true;
         }
-        const written = writes(step);
-        used.x |= r.x | written.x;
-        used.f |= r.f | written.f;
-        d.x |= written.x;
-        d.f |= written.f;
-        w.x |= written.x;
-        w.f |= written.f;
-      };
-      for (const step of block.steps) visit(step);
-      if (block.last !== null) visit(block.last);
-      if (passOn(flow, n, points, d, w)) changed = true;
-      if (leaves(flow, n)) leave(d, w);
+      }
     }
   }
-  load.x &= ~1;
-  used.x &= ~1;
-  return { load, used, dirty: points.map((p) => p.dirty), faults };
+  return points;
 }
 
-/** Merges what holds at a block's end into its successors; true when that told them anything. */
-function passOn(
-  flow: Flow, n: number, points: Point[], d: RegisterSet, w: RegisterSet,
-): boolean { // prettier-ignore
-  let changed = false;
+/** Whether a block ends in a jump to one that stands before it, inside the region. */
+function turnsBack(flow: Flow, n: number): boolean {
   const block = flow.order[n]!;
-  for (const target of successors(block)) {
+  return successors(block).some((target) => {
     const to = flow.index.get(target);
-    if (to === undefined || flow.cut.has(edgeKey(block.start, target))) continue;
-    const { dirty, sure } = points[to]!;
-    const before = setKey(dirty) + setKey(sure);
-    dirty.x |= d.x;
-    dirty.f |= d.f;
-    sure.x &= w.x;
-    sure.f &= w.f;
-    if (setKey(dirty) + setKey(sure) !== before) changed = true;
-  }
-  return changed;
+    return to !== undefined && to <= n && !flow.cut.has(edgeKey(block.start, target));
+  });
 }
 
-/** Whether the region may be left at a block's end; a back edge is left when the fuel is gone. */
+/** Whether the region may be left at a block's end for another region. */
 function leaves(flow: Flow, n: number): boolean {
   const block = flow.order[n]!;
   const targets = successors(block);
   if (targets.length < (block.end === 'branch' ? 2 : 1)) return true;
   return targets.some((target) => {
-    const to = flow.index.get(target);
-    return to === undefined || to <= n || flow.cut.has(edgeKey(block.start, target));
+    return !flow.index.has(target) || flow.cut.has(edgeKey(block.start, target));
   });
 }

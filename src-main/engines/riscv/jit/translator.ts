@@ -5,13 +5,16 @@
  * A frame that is written after its translation lands in the dirty log (see note_store); the next
  * fence.i drops what came from it. When slots, maps or modules run out, everything is dropped.
  */
-import { at, fieldOffset, frameSize, guestRamBase, layoutConstants, machine } from '../layout.ts';
+import {
+  at, fieldOffset, frameSize, guestRamBase, hartAt, heatIndex, layoutConstants, machine,
+} from '../layout.ts'; // prettier-ignore
 import type { Hart } from '../hart.ts';
 import { remoteFence } from '../boot/sbi.ts';
 import type { Signature } from '../wasm/module.ts';
 import { flowOf } from './flow.ts';
-import { emitRegion } from './emit.ts';
-import { CodePage, formRegion, usualLimits } from './region.ts';
+import { ModuleEmitter } from './emit.ts';
+import type { Flow } from './flow.ts';
+import { CodePage, exits, formRegion, usualLimits } from './region.ts';
 import type { Limits } from './region.ts';
 import { CounterBlock } from './report.ts';
 import { Trace } from './trace.ts';
@@ -24,9 +27,15 @@ interface Page {
   compiled: Set<number>;
 }
 
+interface Region {
+  offset: number;
+  flow: Flow;
+}
+
 export const dirtyLogSize = 1024;
 const slotLimit = 60_000;
-const moduleLimit = 12_000;
+const regionLimit = 12_000;
+const batchLimit = 8;
 const dropCounter = {
   rewritten: 'droppedRewritten',
   overrun: 'droppedOverrun',
@@ -41,7 +50,7 @@ export class Translator {
   private readonly freeSlots: number[] = [];
   private readonly freeMaps: number[] = [];
   private readonly stub: unknown;
-  private readonly constants: ReturnType<typeof layoutConstants>;
+  private readonly emitter: ModuleEmitter;
   private readonly flags: Uint8Array;
   private readonly bytes: Uint8Array;
   private readonly words: Uint32Array;
@@ -49,7 +58,8 @@ export class Translator {
   private readonly expand: Uint32Array;
   private nextSlot = 1;
   private nextMap = 0;
-  private modules = 0;
+  private regions = 0;
+  private readonly refused = new Set<number>(); // host addresses
   private logSeen = 0;
   private readonly count: CounterBlock;
   private readonly trace: Trace;
@@ -60,7 +70,11 @@ export class Translator {
     this.table = table;
     this.count = new CounterBlock(memory.buffer, hart.index);
     this.trace = new Trace(memory.buffer, hart.index);
-    this.constants = layoutConstants(layout);
+    this.emitter = new ModuleEmitter({
+      memoryPages: layout.pages,
+      constants: layoutConstants(layout),
+      ...hart.shared.compiled,
+    });
     this.flags = new Uint8Array(memory.buffer, layout.frameFlags, layout.frames);
     this.bytes = new Uint8Array(memory.buffer);
     this.words = new Uint32Array(memory.buffer);
@@ -79,57 +93,84 @@ export class Translator {
     const { layout } = this.hart.shared;
     const frame = (ip - layout.ram) >>> 12;
     const offset = ip & (frameSize - 1);
-    if (frame >= layout.frames) return false;
-    const known = this.pages.get(frame);
-    if (known?.compiled.has(offset)) return true;
-    const from = (layout.ram + frame * frameSize) >>> 1;
-    const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
-    if (this.modules >= moduleLimit || this.nextSlot >= slotLimit) this.reset();
-    const page = this.pages.get(frame) ?? this.openPage(frame);
+    if (frame >= layout.frames || this.refused.has(ip)) return false;
+    if (this.pages.get(frame)?.compiled.has(offset) === true) return true;
+    if (this.regions >= regionLimit || this.nextSlot >= slotLimit) this.reset();
     const started = this.hart.clock.ticks();
-    const blocks = formRegion(source, offset, this.limits);
-    if (blocks.size === 0) {
+    const regions = this.gather(frame, offset);
+    if (regions.length === 0) {
+      this.refused.add(ip);
       this.count.add('refused', 1);
-      this.note('refused', page, offset, 0, 0);
+      this.note('refused', frame, offset, 0, 0);
       return false;
     }
+    this.translate(this.pages.get(frame) ?? this.openPage(frame), regions);
+    this.count.add('milliseconds', (this.hart.clock.ticks() - started) / 10_000);
+    this.countLive();
+    return true;
+  }
+
+  /** The region at an offset and those it leads to that are warm: a module costs as a region. */
+  private gather(frame: number, entry: number): Region[] {
+    const from = (this.hart.shared.layout.ram + frame * frameSize) >>> 1;
+    const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
+    const compiled = this.pages.get(frame)?.compiled;
+    const regions: Region[] = [];
+    const offsets = new Set([entry]);
+    for (const offset of offsets) {
+      const blocks = formRegion(source, offset, this.limits);
+      if (blocks.size === 0) continue;
+      regions.push({ offset, flow: flowOf(blocks, offset) });
+      if (regions.length >= batchLimit) break;
+      for (const next of exits(blocks)) {
+        if (compiled?.has(next) !== true && this.isWarm(frame, next)) offsets.add(next);
+      }
+    }
+    return regions[0]?.offset === entry ? regions : [];
+  }
+
+  /** Whether the interpreter has half the reason to have this place translated. */
+  private isWarm(frame: number, offset: number): boolean {
+    const { state } = this.hart;
+    const ip = this.hart.shared.layout.ram + frame * frameSize + offset;
+    const heat = this.halves[((state.base + hartAt.heat) >>> 1) + heatIndex(ip)]!;
+    return heat * 2 >= state.word('threshold');
+  }
+
+  private translate(page: Page, regions: readonly Region[]): void {
     const { shared, coreExports } = this.hart;
-    const emitted = emitRegion(flowOf(blocks, offset), {
-      memoryPages: layout.pages,
-      constants: this.constants,
-      inlines: shared.compiled.inlines,
-      signatures: shared.compiled.signatures,
-      slot: (target) => this.slotOf(page, target),
-    });
+    const flows = regions.map(({ flow }) => flow);
+    const emitted = this.emitter.emit(flows, (target) => this.slotOf(page, target));
     const e: Record<string, WebAssembly.ImportValue> = {
       memory: shared.memory,
       table: this.table,
     };
     for (const name of emitted.imports) e[name] = coreExports[name] as WebAssembly.ImportValue;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(emitted.bytes), { e });
-    const slot = this.slotOf(page, offset);
-    this.table.set(slot, instance.exports['r']);
-    this.halves[(page.map + offset) >>> 1] = slot;
-    page.compiled.add(offset);
-    this.modules++;
-    this.count.add('regions', 1);
+    const module = new WebAssembly.Module(emitted.bytes);
+    const { exports } = new WebAssembly.Instance(module, { e });
     this.count.add('wasmBytes', emitted.bytes.length);
-    this.count.add('milliseconds', (this.hart.clock.ticks() - started) / 10_000);
-    let instructions = 0;
-    for (const block of blocks.values()) instructions += block.count;
-    this.count.add('instructions', instructions);
-    this.note('translated', page, offset, instructions, emitted.bytes.length);
-    this.countLive();
-    return true;
+    regions.forEach(({ offset, flow }, n) => {
+      const slot = this.slotOf(page, offset);
+      this.table.set(slot, exports[`r${n}`]);
+      this.halves[(page.map + offset) >>> 1] = slot;
+      page.compiled.add(offset);
+      this.regions++;
+      this.count.add('regions', 1);
+      let instructions = 0;
+      for (const block of flow.order) instructions += block.count;
+      this.count.add('instructions', instructions);
+      const wasmBytes = Math.round(emitted.bytes.length / regions.length);
+      this.note('translated', page.frame, offset, instructions, wasmBytes);
+    });
   }
 
-  private note(kind: EventKind, page: Page, offset: number, count: number, wasmBytes: number) {
-    const address = guestRamBase + page.frame * frameSize + offset;
+  private note(kind: EventKind, frame: number, offset: number, count: number, wasmBytes: number) {
+    const address = guestRamBase + frame * frameSize + offset;
     this.trace.add({ kind, address, count, wasmBytes });
   }
 
   private countLive(): void {
-    this.count.set('liveRegions', this.modules);
+    this.count.set('liveRegions', this.regions);
     this.count.set('livePages', this.pages.size);
     this.count.set('slots', this.nextSlot - 1);
   }
@@ -172,9 +213,9 @@ export class Translator {
     this.words[(this.hart.state.word('mapdir') >>> 2) + page.frame] = 0;
     this.freeMaps.push(page.map);
     this.pages.delete(page.frame);
-    this.modules -= page.compiled.size;
+    this.regions -= page.compiled.size;
     this.count.add(dropCounter[why], page.compiled.size);
-    this.note(why, page, 0, page.compiled.size, 0);
+    this.note(why, page.frame, 0, page.compiled.size, 0);
     this.countLive();
   }
 
@@ -186,6 +227,7 @@ export class Translator {
 
   /** fence.i: drops what came from frames that were written since. */
   codeChanged(): void {
+    this.refused.clear();
     const { layout } = this.hart.shared;
     const index = (at.machine + machine.dirtyFrames) >>> 2;
     const now = Atomics.load(this.words, index);

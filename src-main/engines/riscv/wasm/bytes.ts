@@ -6,8 +6,13 @@
 const encodedTexts = new Map<string, Uint8Array>();
 
 export class Bytes {
-  data: Uint8Array<ArrayBuffer> = new Uint8Array(128);
+  data: Uint8Array<ArrayBuffer>;
   length = 0;
+
+  /** `capacity` bytes fit before the buffer has to grow. */
+  constructor(capacity = 128) {
+    this.data = new Uint8Array(capacity);
+  }
 
   clear(): void {
     this.length = 0;
@@ -25,9 +30,9 @@ export class Bytes {
     this.data[this.length++] = value;
   }
 
-  all(values: readonly number[]): void {
+  all(values: ArrayLike<number>): void {
     this.room(values.length);
-    for (const value of values) this.data[this.length++] = value;
+    for (let n = 0; n < values.length; n++) this.data[this.length++] = values[n]!;
   }
 
   append(other: Bytes): void {

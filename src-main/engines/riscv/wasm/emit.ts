@@ -39,7 +39,7 @@ interface Local {
 }
 
 export class Emitter {
-  readonly code = new Bytes();
+  readonly code: Bytes;
   depth = 0;
   readonly scope: Scope;
   private readonly binder: Binder | null;
@@ -51,9 +51,11 @@ export class Emitter {
   private returnDepth = -1;
   private paramCount = 0;
 
-  constructor(scope: Scope, binder: Binder | null = null) {
+  /** `code`: an empty buffer to write to. */
+  constructor(scope: Scope, binder: Binder | null = null, code = new Bytes()) {
     this.scope = scope;
     this.binder = binder;
+    this.code = code;
   }
 
   // ---- locals
@@ -80,8 +82,7 @@ export class Emitter {
   }
 
   /** The finished body: local declarations, code, end. */
-  finish(): Bytes {
-    const out = new Bytes();
+  finish(out = new Bytes()): Bytes {
     const runs: { type: Type; count: number }[] = [];
     for (const type of this.localTypes) {
       const last = runs.at(-1);
@@ -364,15 +365,13 @@ export class Emitter {
       }
       return word.result;
     }
-    const callee = this.scope.callee(e.name);
-    if (callee === null) throw new Error(`W: unknown function ${e.name}`);
-    if (callee.signature.params.length !== e.args.length) {
-      throw new Error(`W: ${e.name} takes ${callee.signature.params.length} arguments`);
+    const signature = this.scope.callee(e.name)?.signature;
+    if (signature === undefined) throw new Error(`W: unknown function ${e.name}`);
+    if (signature.params.length !== e.args.length) {
+      throw new Error(`W: ${e.name} takes ${signature.params.length} arguments`);
     }
-    callee.signature.params.forEach((type, i) => this.value(e.args[i]!, type));
-    this.code.u8(0x10);
-    this.code.u32(callee.index);
-    return callee.signature.result;
+    signature.params.forEach((type, i) => this.value(e.args[i]!, type));
+    return this.callFunction(e.name);
   }
 
   private constant(e: Expr): number {

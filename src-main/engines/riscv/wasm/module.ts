@@ -22,14 +22,18 @@ interface Func {
   type: number;
   name: string;
   exported: boolean;
-  body: Bytes;
 }
+
+/** Buffers are dear to make; a module is built without pause, so all are built in these. */
+const whole = new Bytes(0x1_0000);
+const part = new Bytes(0x1000);
 
 export class ModuleBuilder {
   private readonly typeKeys = new Map<string, number>();
   private readonly types: Signature[] = [];
   private readonly imports: Import[] = [];
   private readonly functions: Func[] = [];
+  private readonly bodies = new Bytes(0x4000);
   private readonly memoryPages: number;
   private readonly withTable: boolean;
 
@@ -54,12 +58,15 @@ export class ModuleBuilder {
   }
 
   addFunction(name: string, signature: Signature, exported: boolean, body: Bytes): number {
-    this.functions.push({ name, type: this.type(signature), exported, body });
+    this.functions.push({ name, type: this.type(signature), exported });
+    this.bodies.u32(body.length);
+    this.bodies.append(body);
     return this.imports.length + this.functions.length - 1;
   }
 
   build(): Uint8Array<ArrayBuffer> {
-    const out = new Bytes();
+    const out = whole;
+    out.clear();
     out.all([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     section(out, 1, (b) => {
       b.u32(this.types.length);
@@ -94,30 +101,27 @@ export class ModuleBuilder {
       b.u32(this.functions.length);
       for (const f of this.functions) b.u32(f.type);
     });
-    const exported = this.functions.filter((f) => f.exported);
     section(out, 7, (b) => {
-      b.u32(exported.length);
-      for (const f of exported) {
+      b.u32(this.functions.filter((f) => f.exported).length);
+      this.functions.forEach((f, n) => {
+        if (!f.exported) return;
         b.text(f.name);
         b.u8(0);
-        b.u32(this.imports.length + this.functions.indexOf(f));
-      }
+        b.u32(this.imports.length + n);
+      });
     });
     section(out, 10, (b) => {
       b.u32(this.functions.length);
-      for (const f of this.functions) {
-        b.u32(f.body.length);
-        b.append(f.body);
-      }
+      b.append(this.bodies);
     });
     return out.take();
   }
 }
 
 function section(out: Bytes, id: number, fill: (b: Bytes) => void): void {
-  const b = new Bytes();
-  fill(b);
+  part.clear();
+  fill(part);
   out.u8(id);
-  out.u32(b.length);
-  out.append(b);
+  out.u32(part.length);
+  out.append(part);
 }

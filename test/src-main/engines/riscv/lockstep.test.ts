@@ -22,9 +22,10 @@ const inOneImage = 55;
 
 const random = generator(firstSeed + 1234);
 const [interpreter, translator, tiny] = engines.map((engine) => ours(engine));
+// At the second coming, so that what has been come by once goes into the same module.
 const cut = () => {
   const limits = { instructions: 1 + random(24), blocks: 1 + random(5) };
-  return ours({ name: 'translator cut at random', threshold: 1, limits });
+  return ours({ name: 'translator cut at random', threshold: 2, limits });
 };
 const inDrops = () =>
   ours({ name: 'translator in drops', threshold: 1 }, { random, max: 40 });
