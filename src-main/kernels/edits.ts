@@ -21,6 +21,75 @@ export type KernelEdit = {
   readonly why: string;
 };
 
+const traceWhy =
+  'A kernel like this one can trace its programs only on a host that stops them before a system ' +
+  'call and leaves the call out. As on x86, and by the same two requests of ptrace(2).';
+
+const tracedInside: readonly KernelEdit[] = [
+  {
+    feature: 'nesting',
+    file: 'arch/um/include/asm/thread_info.h',
+    find: '#define TIF_SINGLESTEP',
+    change: { replace: '#define TIF_SYSCALL_EMU\t\t12\n#define TIF_SINGLESTEP' },
+    why: traceWhy,
+  },
+  {
+    feature: 'nesting',
+    file: 'arch/um/include/asm/ptrace-generic.h',
+    find: '#define PTRACE_OLDSETOPTIONS 21',
+    change: {
+      insertAfterLine: ['#define PTRACE_SYSEMU 31', '#define PTRACE_SYSEMU_SINGLESTEP 32'],
+    },
+    why: traceWhy,
+  },
+  {
+    feature: 'nesting',
+    file: 'arch/um/kernel/ptrace.c',
+    find: 'void __user *vp = p;',
+    change: {
+      insertAfterLine: [
+        '',
+        '\tif (request == PTRACE_SYSEMU || request == PTRACE_SYSEMU_SINGLESTEP)',
+        '\t\treturn ptrace_request(child, request, addr, data);',
+      ],
+    },
+    why: traceWhy,
+  },
+  {
+    feature: 'nesting',
+    file: 'arch/um/kernel/ptrace.c',
+    find: 'trace_sys_enter(regs, ',
+    change: {
+      insertAfterLine: [
+        '',
+        '\tif (test_thread_flag(TIF_SYSCALL_EMU)) {',
+        '\t\tptrace_report_syscall(PTRACE_EVENTMSG_SYSCALL_ENTRY);',
+        '\t\treturn 1;',
+        '\t}',
+      ],
+    },
+    why: traceWhy,
+  },
+  {
+    feature: 'nesting',
+    file: 'arch/um/kernel/ptrace.c',
+    find: 'if (test_thread_flag(TIF_SINGLESTEP))',
+    change: {
+      replace: 'if (test_thread_flag(TIF_SINGLESTEP) && !test_thread_flag(TIF_SYSCALL_EMU))',
+    },
+    why: 'A call that was left out has been reported; a step after it would be a second report.',
+  },
+  {
+    feature: 'nesting',
+    file: 'arch/um/kernel/trap.c',
+    find: 'printk(KERN_ERR "Attempted',
+    change: { replace: 'if (code != SI_KERNEL)\n\t\t\tprintk(KERN_ERR "Attempted' },
+    why:
+      'The breakpoint by which a process of an inner kernel stops is such a signal. It is passed ' +
+      'on as on any other machine, and need not be told of each time.',
+  },
+];
+
 export const kernelEdits: readonly KernelEdit[] = [
   {
     feature: 'flush',
@@ -55,6 +124,7 @@ export const kernelEdits: readonly KernelEdit[] = [
       'tells its own system calls from those of its programs never matches. The registers at ' +
       'hand hold the right value on every architecture.',
   },
+  ...tracedInside,
   {
     feature: 'frames',
     file: 'arch/x86/um/signal.c',
