@@ -54,6 +54,8 @@ const keptStubs: readonly KernelEdit[] = [
         '\t\t\tlist_add(&context->list, &mm_list);',
         '\t\t\treturn true;',
         '\t\t}',
+        '\t\tif (using_seccomp)',
+        '\t\t\tos_close_file(context->id.sock);',
         '\t\tfree_pages(context->id.stack, ilog2(STUB_DATA_PAGES));',
         '\t}',
         '\treturn false;',

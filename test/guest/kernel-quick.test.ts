@@ -6,10 +6,10 @@
 import { after, before, test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bootGuest, ourKernel, scratch, type GuestFile } from './kernel-guest.ts';
+import { bootGuest, ourKernel, scratch, type Guest, type GuestFile } from './kernel-guest.ts';
 
 const pages = 64;
 /** Of what a stretch takes besides what it is about: its words, its stack, its first steps. */
@@ -145,3 +145,48 @@ test('a kernel of ours knows how to hand over', async (t) => {
   const guest = bootGuest(t, await ourKernel('up'), { script: '/toucher swap', files });
   assert.equal(await guest.line('SWAP'), 'SWAP known');
 });
+
+test('kept processes that the host has ended leave nothing open', async (t) => {
+  const guest = bootGuest(t, await ourKernel('up'), {
+    script: [
+      'echo READY',
+      'while read what; do',
+      '  [ $what = run ] && for i in 1 2 3 4; do /bin/busybox true; done',
+      '  echo DONE $what',
+      'done',
+    ].join('\n'),
+    arguments: ['seccomp=on', 'quiet', 'con0=fd:0,fd:1'],
+    input: true,
+  });
+  await guest.line('READY');
+  const open = [];
+  for (let round = 0; round < 5; round++) {
+    await asked(guest, 'run', round);
+    open.push(readdirSync(`/proc/${guest.process.pid}/fd`).length);
+    const before = timeOfChildren(guest);
+    await asked(guest, 'nothing', round);
+    // Only the process of the shell has run meanwhile.
+    for (const [pid, time] of timeOfChildren(guest)) {
+      if (before.get(pid) === time) process.kill(pid, 'SIGKILL');
+    }
+  }
+  assert.ok(open.at(-1)! <= open[1]! + 1, open.join(' '));
+});
+
+async function asked(guest: Guest, what: string, round: number): Promise<void> {
+  guest.process.stdin!.write(`${what}\n`);
+  const words = `DONE ${what}`;
+  for (let said = 0; said <= round; ) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    said = guest.output().split(words).length - 1;
+  }
+}
+
+/** Nanoseconds that each process of the kernel has run, with which nothing but it can tamper. */
+function timeOfChildren(guest: Guest): Map<number, string> {
+  const { pid } = guest.process;
+  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  return new Map(
+    pids.map((each) => [Number(each), readFileSync(`/proc/${each}/schedstat`, 'utf8').split(' ')[0]!]),
+  );
+}
