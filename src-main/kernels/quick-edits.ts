@@ -5,6 +5,7 @@
  * can be seen of each without a clock.
  */
 import type { KernelEdit } from './edits.ts';
+import { handOver } from './turn-edits.ts';
 
 const mmu = 'arch/um/kernel/skas/mmu.c';
 const stub = 'arch/um/kernel/skas/stub.c';
@@ -13,7 +14,6 @@ const stubData = 'arch/um/include/shared/skas/stub-data.h';
 const mmId = 'arch/um/include/shared/skas/mm_id.h';
 const stubMemory = 'arch/um/os-Linux/skas/mem.c';
 const userspace = 'arch/um/os-Linux/skas/process.c';
-const syscalls = 'arch/um/kernel/skas/syscall.c';
 const trap = 'arch/um/kernel/trap.c';
 
 const keepWhy =
@@ -291,107 +291,6 @@ const memoryAtHand: readonly KernelEdit[] = [
       ],
     },
     why: 'Guest memory is at hand in every process; the stub’s own code lies in it too.',
-  },
-];
-
-const handOver: readonly KernelEdit[] = [
-  {
-    feature: 'quick',
-    file: syscalls,
-    find: '#include <asm/delay.h>',
-    change: {
-      insertAfterLine: [
-        '#include <linux/futex.h>',
-        '#include <stub-data.h>',
-        '',
-        'static long futex_swap(u32 __user *word, u32 value)',
-        '{',
-        '\tdo_futex(word, FUTEX_WAKE, 1, NULL, NULL, 0, 0);',
-        '\treturn do_futex(word, FUTEX_WAIT, value, NULL, NULL, 0, 0);',
-        '}',
-      ],
-    },
-    why:
-      'A kernel and the process of a program hand over to each other by waking the one that ' +
-      'waits on a word and then waiting on it: two calls, always together. A kernel of ours ' +
-      'does both in one, an operation of futex(2) that others answer with ENOSYS.',
-  },
-  {
-    feature: 'quick',
-    file: syscalls,
-    find: 'ret = (*sys_call_table[syscall])(',
-    change: {
-      replace: [
-        'if (syscall == __NR_futex && UPT_SYSCALL_ARG2(r) == FUTEX_SWAP)',
-        '\t\t\tret = futex_swap((u32 __user *)UPT_SYSCALL_ARG1(r), UPT_SYSCALL_ARG3(r));',
-        '\t\telse',
-        '\t\t\tret = (*sys_call_table[syscall])(',
-      ].join('\n'),
-    },
-    why: 'The operation is taken before the table of calls, so that no other file changes.',
-  },
-  {
-    feature: 'quick',
-    file: stubData,
-    find: '#define FUTEX_IN_KERN 1',
-    change: { insertAfterLine: ['#define FUTEX_SWAP 85'] },
-    why: 'Far from the operations that Linux has.',
-  },
-  {
-    feature: 'quick',
-    file: stub,
-    find: 'FUTEX_WAKE, 1);',
-    change: {
-      replace: [
-        'FUTEX_SWAP, FUTEX_IN_KERN);',
-        '\t\tif (res == -ENOSYS)',
-        '\t\t\tres = stub_syscall3(__NR_futex, (unsigned long)&d->futex,',
-        '\t\t\t\t\t    FUTEX_WAKE, 1);',
-      ].join('\n'),
-    },
-    why: 'The process hands over to its kernel in one call, or in two on any other host.',
-  },
-  {
-    feature: 'quick',
-    file: stub,
-    find: 'res = stub_syscall4(__NR_futex',
-    change: {
-      replace: [
-        'res = 0;',
-        '\t\tif (d->futex != FUTEX_IN_KERN)',
-        '\t\t\tbreak;',
-        '\t\tres = stub_syscall4(__NR_futex',
-      ].join('\n'),
-    },
-    why: 'Nothing to wait for when the one call has waited.',
-  },
-  {
-    feature: 'quick',
-    file: userspace,
-    find: 'CATCH_EINTR(syscall(__NR_futex',
-    change: {
-      replace: [
-        'if (__READ_ONCE(mm_idp->pid) < 0)',
-        '\t\t\t\tgoto out_kill;',
-        '\t\t\tif (syscall(__NR_futex, &data->futex, FUTEX_SWAP,',
-        '\t\t\t\t    FUTEX_IN_CHILD, NULL, NULL, 0) < 0 && errno == ENOSYS)',
-        '\t\t\t\tCATCH_EINTR(syscall(__NR_futex',
-      ].join('\n'),
-    },
-    why: 'The kernel hands over to the process likewise, having looked that it lives.',
-  },
-  {
-    feature: 'quick',
-    file: userspace,
-    find: 'ret = syscall(__NR_futex',
-    change: {
-      replace: [
-        'if (__READ_ONCE(data->futex) != FUTEX_IN_CHILD)',
-        '\t\t\t\tbreak;',
-        '\t\t\tret = syscall(__NR_futex',
-      ].join('\n'),
-    },
-    why: 'Nothing to wait for when the one call has waited.',
   },
 ];
 
