@@ -5,6 +5,9 @@
  *   @nest start NAME HOSTPATH CONSOLES NICS MEMORY_MIB LINE...   makes it and stays as `attach`
  *   @nest attach NAME                                            carries frames over stdin, stdout
  *
+ * On a portable machine HOSTPATH is the word `kvm`: the inner kernel's processor is /dev/kvm, LINE
+ * are the words of vmm.c, and its disks are disks of this guest.
+ *
  * `start` leaves a daemon that holds the inner kernel's pipes and sockets, as a machine's process
  * does on the host, so that it outlives the host's program; `attach` is a bridge to it over an
  * abstract socket. HOSTPATH is a folder of the host (of the kernel that this guest runs on, by
@@ -16,6 +19,7 @@
  * kernel does not take at once is lost, as on a line without anybody: the host paces itself.
  */
 #include "guest.h"
+#include "vmm.h"
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <linux/un.h>
@@ -27,6 +31,7 @@
 #define OUT_ROOM (8 * PAYLOAD)
 #define LINGER_MS 10000
 #define FIRST_FD 3
+#define NOBODY 65534
 
 enum { CH_STOP = 249, CH_GO, CH_MCONSOLE, CH_STATS, CH_KILL, CH_FREEZE, CH_END };
 enum { AF_UNIX = 1, STREAM = 1, DGRAM = 2, SEQPACKET = 5, NONBLOCK = 04000, CLOEXEC = 02000000 };
@@ -37,7 +42,7 @@ static struct channel {
   int theirs[2];
   u8 is_slot, stopped;
 } channels[MAX_CHANNELS];
-static int channel_count;
+static int channel_count, console_count, by_kvm;
 static int listener = -1, client = -1, inner = -1, inner_pid, mconsole = -1;
 static u8 in_bytes[IN_ROOM], out_bytes[OUT_ROOM];
 static size in_used, out_start, out_end;
@@ -68,18 +73,23 @@ static long address_of(struct sockaddr_un *address, const char *name) {
   return (long)(sizeof address->sun_family + 1 + text.used);
 }
 
-/* The private view: a temporary file system, in it the host's folder, in that proc, dev and tmp. */
+/* The private view: a temporary file system, in it the host's folder, in that proc, dev and tmp.
+ * With KVM there is no folder: the VMM sees nothing but devices. */
 static long make_root(const char *host_path, u64 memory_mib) {
   static const char *const made[] = {"/proc", "/dev", "/tmp"};
   static const struct { const char *path; int major, minor; } devices[] = {
-      {"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/urandom", 1, 9}};
+      {"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/urandom", 1, 9},
+      {"/dev/kvm", 10, 232}};
   char path[64], options[64];
   long error = sys1(__NR_unshare, CLONE_NEWNS);
   if (!error) error = sys5(__NR_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
   sys3(__NR_mkdirat, AT_FDCWD, "/tmp", 01777);
   if (!error) error = sys5(__NR_mount, "none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
   sys3(__NR_mkdirat, AT_FDCWD, root, 0700);
-  if (!error) error = sys5(__NR_mount, "none", root, "hostfs", MS_NOSUID | MS_NODEV, host_path);
+  const char *type = by_kvm ? "tmpfs" : "hostfs";
+  const char *what = by_kvm ? "size=1M" : host_path;
+  if (!error) error = sys5(__NR_mount, "none", root, type, MS_NOSUID | MS_NODEV, what);
+  if (!error && by_kvm) error = sys5(__NR_fchownat, AT_FDCWD, root, NOBODY, NOBODY, 0);
   if (error) return error;
   for (int i = 0; i < 3; i++) {
     struct text text = {path, 0, sizeof path};
@@ -93,7 +103,7 @@ static long make_root(const char *host_path, u64 memory_mib) {
     if (i > 0) error = sys5(__NR_mount, "none", path, "tmpfs", MS_NOSUID, options);
     if (error) return error;
   }
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 4 + by_kvm; i++) {
     struct text text = {path, 0, sizeof path};
     text_add(&text, root);
     text_add(&text, devices[i].path);
@@ -138,8 +148,27 @@ static void drop_rights(void) {
   if (sys3(__NR_setresuid, user, user, user)) exit(126);
 }
 
+static void become_vmm(int kvm, struct disks disks, u64 memory_mib, char **line) {
+  struct ends ends[MAX_CHANNELS];
+  for (int i = 0; i < channel_count; i++)
+    ends[i] = (struct ends){FIRST_FD + 2 * i, FIRST_FD + 2 * i + 1};
+  struct lines lines = {console_count, channel_count - console_count - 1,
+                        ends, ends[console_count], ends + console_count + 1, disks};
+  exit(vmm(kvm, &lines, memory_mib, line));
+}
+
+static struct disks take_disks(char **line) {
+  static const char about[] = "/tmp/r/sys";
+  struct disks disks = {0};
+  sys3(__NR_mkdirat, AT_FDCWD, about, 0755);
+  sys5(__NR_mount, "none", about, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  vmm_open_disks(&disks, line);
+  sys2(__NR_umount2, about, 0);
+  return disks;
+}
+
 /* The inner kernel, as a child of its namespace's first process. */
-static void become_kernel(char **line) {
+static void become_kernel(u64 memory_mib, char **line) {
   static char *const environment[] = {"HOME=/tmp", "TMPDIR=/tmp", NULL};
   int high[2 * MAX_CHANNELS];
   for (int i = 0; i < 2 * channel_count; i++)
@@ -149,16 +178,20 @@ static void become_kernel(char **line) {
   for (int fd = 0; fd < 3; fd++) sys3(__NR_dup3, null, fd, 0);
   sys3(__NR_close_range, FIRST_FD + 2 * channel_count, ~0u, 0);
   sys5(__NR_mount, "proc", "/tmp/r/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  struct disks disks = {0};
+  if (by_kvm) disks = take_disks(line);
   if (sys1(__NR_chdir, root) || sys1(__NR_chroot, ".")) exit(126);
+  long kvm = by_kvm ? sys4(__NR_openat, AT_FDCWD, "/dev/kvm", O_RDWR | O_CLOEXEC, 0) : -1;
   drop_rights();
+  if (by_kvm) become_vmm((int)kvm, disks, memory_mib, line);
   sys3(__NR_execve, line[0], line, environment);
   exit(127);
 }
 
-static void first_process(char **line) {
+static void first_process(u64 memory_mib, char **line) {
   int status = 0;
   long kernel = fork();
-  if (kernel == 0) become_kernel(line);
+  if (kernel == 0) become_kernel(memory_mib, line);
   sys3(__NR_close_range, 0, ~0u, 0);
   for (long ended = 0; ended >= 0 && ended != kernel;)
     ended = sys4(__NR_wait4, -1, &status, 0, 0);
@@ -204,17 +237,19 @@ static void send_stats(void) {
       char *field = stat;
       for (char *c = stat; *c; c++)
         if (*c == ')') field = c + 1;
-      u64 values[16] = {0};
-      for (int n = 2; n < 16 && *field; n++) { /* the field after the name is number 3 */
+      u64 values[24] = {0};
+      for (int n = 2; n < 24 && *field; n++) { /* the field after the name is number 3 */
         while (*field == ' ') field++;
         values[n] = number_of(field);
         while (*field && *field != ' ') field++;
       }
-      if (values[5] == (u64)inner_pid) figures[0] += values[13] + values[14];
+      if (values[5] != (u64)inner_pid) continue;
+      figures[0] += values[13] + values[14];
+      if (by_kvm) figures[1] += values[23] * 4096;
     }
   }
   if (proc >= 0) sys1(__NR_close, proc);
-  if (sys2(__NR_statfs, "/tmp/r/tmp", statfs) == 0)
+  if (!by_kvm && sys2(__NR_statfs, "/tmp/r/tmp", statfs) == 0)
     figures[1] = (statfs[2] - statfs[3]) * statfs[1];
   send_frame(CH_STATS, figures, sizeof figures);
 }
@@ -376,7 +411,9 @@ static int attach(const char *name) {
 static int start_inner(char **words) {
   struct sockaddr_un address;
   u64 consoles = number_of(words[2]), slots = number_of(words[3]);
-  if (consoles + 1 + slots > MAX_CHANNELS) return 2;
+  if (consoles < 1 || slots < 1 || consoles + 1 + slots > MAX_CHANNELS) return 2;
+  console_count = (int)consoles;
+  by_kvm = same(words[1], "kvm");
   long used = address_of(&address, words[0]);
   listener = (int)sys3(__NR_socket, AF_UNIX, STREAM | NONBLOCK | CLOEXEC, 0);
   long error = sys3(__NR_bind, listener, &address, used);
@@ -399,7 +436,7 @@ static int start_inner(char **words) {
   inner_pid = (int)sys5(__NR_clone, flags, 0, 0, 0, 0);
   if (inner_pid == 0) {
     sys0(__NR_setsid);
-    first_process(words + 5);
+    first_process(number_of(words[4]), words + 5);
   }
   if (inner_pid < 0) return 1;
   for (int i = 0; i < channel_count; i++) {
@@ -416,6 +453,6 @@ int nest(char **argv) {
   while (argv[words]) words++;
   sys3(__NR_close_range, 3, ~0u, 0);
   if (words == 3 && same(argv[1], "attach")) return attach(argv[2]);
-  if (words >= 8 && same(argv[1], "start")) return start_inner(argv + 2);
+  if (words >= (same(argv[3], "kvm") ? 13 : 8) && same(argv[1], "start")) return start_inner(argv + 2);
   return 2;
 }

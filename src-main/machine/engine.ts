@@ -77,6 +77,9 @@ export interface Inside {
   readonly directory: string;
   readonly directorySeenAs: string;
   run(argv: readonly string[], onOutput: (bytes: Uint8Array) => void): InnerProgram;
+  /** As `RunningMachine` does for that machine; the file must lie in `directory`. */
+  plugDisk(disk: PlannedDisk): Promise<void>;
+  unplugDisk(disk: Pick<PlannedDisk, 'id' | 'index'>): Promise<void>;
 }
 
 /** Counters since the machine started; rates are the reader's to make. */

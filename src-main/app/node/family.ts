@@ -108,6 +108,8 @@ export class Family {
       directory: root.directory,
       directorySeenAs: root.seenAs,
       run: (argv, onOutput) => guest.run(argv, onOutput),
+      plugDisk: (disk) => running.plugDisk(disk, (script) => guest.script(script)),
+      unplugDisk: (disk) => running.unplugDisk(disk, (script) => guest.script(script)),
     };
   }
 

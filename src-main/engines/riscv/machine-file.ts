@@ -57,10 +57,11 @@ export function rootDevice(partition: number): string {
   return partition === 0 ? '/dev/vda' : `/dev/vda${partition}`;
 }
 
-export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): MachineFile {
+/** The kernel's command line; `console` is the guest's name of the terminal it speaks on. */
+export function bootArguments(plan: Pick<LaunchPlan, 'name' | 'spec'>, console: string): string {
   const { spec } = plan;
-  const words = [
-    `console=ttyS0`,
+  return [
+    `console=${console}`,
     'quiet',
     // A panic ends the machine at once, and its last lines tell why.
     'panic=-1',
@@ -74,7 +75,11 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
     'page_reporting.page_reporting_order=4',
     ...(spec.init ? [`nymph.init=${spec.init}`] : []),
     ...spec.commandLine.split(/\s+/).filter(Boolean),
-  ];
+  ].join(' ');
+}
+
+export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): MachineFile {
+  const { spec } = plan;
   return {
     name: plan.name,
     memoryMib: memoryMibOf(spec.memory),
@@ -82,7 +87,7 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
     kernel: plan.kernel.path,
     // Uncompressed ones come first, where their place is one that the kernel takes.
     initramfs: [...(plan.kernel.modules ? [plan.kernel.modules] : []), plan.initramfs],
-    bootArguments: words.join(' '),
+    bootArguments: bootArguments(plan, 'ttyS0'),
     layout,
     disks: plan.disks.map(({ id, index, path, backing }) => ({
       id,
@@ -96,7 +101,7 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
 }
 
 /** The machine's memory in whole 2 MiB, which is how its first page tables are made. */
-function memoryMibOf(bytes: number): number {
+export function memoryMibOf(bytes: number): number {
   return Math.floor(bytes / 2 ** 21) * 2;
 }
 

@@ -6,9 +6,6 @@ import type { DescriptorLayout } from '../../machine/descriptors.ts';
 import type { LaunchPlan } from '../../machine/engine.ts';
 import { commandLine } from './command-line.ts';
 
-/** `nest attach` says so when nobody answers to the name. */
-export const nobodyThere = 111;
-
 /** Where things lie in the inner kernel's own root. */
 export const innerPaths = {
   kernel: '/linux',
@@ -48,8 +45,4 @@ export function startWords(
     '@nest', 'start', name, seenAs, ...numbers,
     innerPaths.kernel, ...commandLine(innerPlan(plan), layout),
   ]; // prettier-ignore
-}
-
-export function attachWords(name: string): string[] {
-  return ['@nest', 'attach', name];
 }

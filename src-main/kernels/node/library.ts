@@ -266,8 +266,9 @@ function read(bytes: Uint8Array, root = ''): Said {
     const { elf, version, features } = inspectKernel(bytes);
     return { version, features, engine: 'native', sharedLibraries: resolveLibraries(elf, root) };
   }
-  const { version, smp } = inspectImage(bytes);
-  return { version, engine: 'portable', sharedLibraries: [], features: { ...noFeatures, smp } };
+  const { version, ...found } = inspectImage(bytes);
+  const features = { ...noFeatures, ...found };
+  return { version, engine: 'portable', sharedLibraries: [], features };
 }
 
 /** Of a RISC-V kernel: all but processors is the engine's, or a matter of its drivers. */

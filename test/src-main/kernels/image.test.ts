@@ -7,7 +7,7 @@ import { imageBanner as banner, imageWith } from './fake-image.ts';
 test('the version and whether it runs several processors are read from the banner', () => {
   const bytes = imageWith(`Linux version %s (%s)\0${banner}`);
   assert.ok(isRiscvImage(bytes));
-  assert.deepEqual(inspectImage(bytes), { version: '7.3.4-nymph', smp: true });
+  assert.deepEqual(inspectImage(bytes), { version: '7.3.4-nymph', smp: true, nesting: false });
 });
 
 test('what is no such image, or does not say what it is, is refused in a sentence', () => {

@@ -22,6 +22,8 @@ export interface TreeOptions {
   /** Which virtio slots hold a device. */
   virtio: number[];
   sv48: boolean;
+  /** Of a machine inside another one: it has no more than resources/guest/vmm.c gives it. */
+  inside?: boolean;
 }
 
 const high = (value: number) => Math.floor(value / 0x1_0000_0000);
@@ -31,9 +33,10 @@ const sysconHandle = 0x101;
 
 export function deviceTree(options: TreeOptions): Uint8Array {
   const seed: [string, Uint8Array][] = [['rng-seed', options.seed]];
+  const stdout: [string, string][] = [['stdout-path', `/soc/serial@${board.uart.toString(16)}`]];
   const chosen: Node['properties'] = [
     ['bootargs', options.bootArguments],
-    ['stdout-path', `/soc/serial@${board.uart.toString(16)}`],
+    ...(options.inside ? [] : stdout),
     ...seed,
   ];
   if (options.initrd !== null) {
@@ -67,25 +70,27 @@ export function deviceTree(options: TreeOptions): Uint8Array {
         ],
         devices(options),
       ),
-      node('poweroff', [
-        ['compatible', 'syscon-poweroff'],
-        ['regmap', [sysconHandle]],
-        ['offset', [0]],
-        ['value', [0x5555]],
-      ]),
-      node('reboot', [
-        ['compatible', 'syscon-reboot'],
-        ['regmap', [sysconHandle]],
-        ['offset', [0]],
-        ['value', [0x7777]],
-      ]),
+      ...(options.inside ? [] : [power('poweroff', 0x5555), power('reboot', 0x7777)]),
     ],
   );
   return flatten(root);
 }
 
+function power(name: string, value: number): Node {
+  return node(name, [
+    ['compatible', `syscon-${name}`],
+    ['regmap', [sysconHandle]],
+    ['offset', [0]],
+    ['value', [value]],
+  ]);
+}
+
 function cpus(options: TreeOptions): Node {
   const list: Node[] = [];
+  // KVM does not hand the hypervisor extension on.
+  const has = extensions.filter((name) => name !== 'h' || !options.inside);
+  const letters = has.filter((name) => name.length === 1).join('');
+  const words = has.filter((name) => name.length > 1).join('_');
   for (let n = 0; n < options.harts; n++) {
     const controller = node('interrupt-controller', [
       ['#interrupt-cells', [1]],
@@ -102,9 +107,9 @@ function cpus(options: TreeOptions): Node {
           ['status', 'okay'],
           ['compatible', 'riscv'],
           ['mmu-type', options.sv48 ? 'riscv,sv48' : 'riscv,sv39'],
-          ['riscv,isa', `rv64imafdch_${extensions.slice(7).join('_')}`],
+          ['riscv,isa', `rv64${letters}_${words}`],
           ['riscv,isa-base', 'rv64i'],
-          ['riscv,isa-extensions', [...extensions]],
+          ['riscv,isa-extensions', has],
           ['riscv,cbom-block-size', [64]],
           ['riscv,cbop-block-size', [64]],
           ['riscv,cboz-block-size', [64]],
@@ -127,17 +132,6 @@ function cpus(options: TreeOptions): Node {
 function devices(options: TreeOptions): Node[] {
   const harts = Array.from({ length: options.harts }, (_, n) => [n + 1, 9]).flat();
   const list: Node[] = [
-    node(`test@${board.syscon.toString(16)}`, [
-      ['compatible', ['sifive,test1', 'sifive,test0', 'syscon']],
-      ['reg', [0, board.syscon, 0, 0x1000]],
-      ['phandle', [sysconHandle]],
-    ]),
-    node(`rtc@${board.rtc.toString(16)}`, [
-      ['compatible', 'google,goldfish-rtc'],
-      ['reg', [0, board.rtc, 0, 0x1000]],
-      ['interrupt-parent', [plicHandle]],
-      ['interrupts', [board.rtcIrq]],
-    ]),
     node(`interrupt-controller@${board.plic.toString(16)}`, [
       ['compatible', ['sifive,plic-1.0.0', 'riscv,plic0']],
       ['#interrupt-cells', [1]],
@@ -148,13 +142,13 @@ function devices(options: TreeOptions): Node[] {
       ['riscv,ndev', [63]],
       ['phandle', [plicHandle]],
     ]),
-    node(`serial@${board.uart.toString(16)}`, [
-      ['compatible', 'ns16550a'],
-      ['reg', [0, board.uart, 0, 0x100]],
-      ['clock-frequency', [3_686_400]],
+    node(`rtc@${board.rtc.toString(16)}`, [
+      ['compatible', 'google,goldfish-rtc'],
+      ['reg', [0, board.rtc, 0, 0x1000]],
       ['interrupt-parent', [plicHandle]],
-      ['interrupts', [board.uartIrq]],
+      ['interrupts', [board.rtcIrq]],
     ]),
+    ...(options.inside ? [] : boardDevices()),
   ];
   for (const n of options.virtio) {
     const address = board.virtio + n * board.virtioStride;
@@ -169,4 +163,21 @@ function devices(options: TreeOptions): Node[] {
     );
   }
   return list;
+}
+
+function boardDevices(): Node[] {
+  return [
+    node(`test@${board.syscon.toString(16)}`, [
+      ['compatible', ['sifive,test1', 'sifive,test0', 'syscon']],
+      ['reg', [0, board.syscon, 0, 0x1000]],
+      ['phandle', [sysconHandle]],
+    ]),
+    node(`serial@${board.uart.toString(16)}`, [
+      ['compatible', 'ns16550a'],
+      ['reg', [0, board.uart, 0, 0x100]],
+      ['clock-frequency', [3_686_400]],
+      ['interrupt-parent', [plicHandle]],
+      ['interrupts', [board.uartIrq]],
+    ]),
+  ];
 }

@@ -12,7 +12,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Socket } from 'node:net';
-import { gunzipSync } from 'node:zlib';
 import { syncDirectory } from '../../../base/node/files.ts';
 import { Refusal } from '../../../base/refusal.ts';
 import { VirtioConsole } from '../devices/virtio/console.ts';
@@ -23,6 +22,7 @@ import type { ConsolePort } from '../ports.ts';
 import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
+import { readImage } from './image-file.ts';
 import { Plugs, type Make } from './plugs.ts';
 import { run, type Boot, type Ended, type Power, type Resume } from './run.ts';
 import { Saving } from './saving.ts';
@@ -32,7 +32,6 @@ import { openSnapshot } from './snapshot-read.ts';
 const pendingOutputBytesMax = 1 << 16;
 /** Enough of the last words to see a panic in them. */
 const tailBytes = 8192;
-const imageBytesMax = 512 << 20;
 
 /** A console or the agent's line, over the two pipes that this process inherited. */
 class PipeConsole implements ConsolePort {
@@ -146,7 +145,7 @@ function bootOf(file: MachineFile): Boot {
   return {
     ramMib: file.memoryMib,
     harts: file.cpus,
-    kernel: load(file.kernel),
+    kernel: readImage(file.kernel),
     initrd: Buffer.concat(file.initramfs.map((path) => readFileSync(path))),
     bootArguments: file.bootArguments,
     seed: randomFillSync(new Uint8Array(32)),
@@ -200,12 +199,6 @@ async function powerOn(
     // What the guest had under way lands before it starts again, or before the process ends.
     await plugs.settled();
   }
-}
-
-function load(path: string): Uint8Array {
-  const bytes = readFileSync(path);
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  return gunzipSync(bytes, { maxOutputLength: imageBytesMax });
 }
 
 /** The last words reach the pipes, but a reader that is gone holds nobody up. */

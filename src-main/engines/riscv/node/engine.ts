@@ -15,6 +15,7 @@ import { findChild, startChild, type Program } from '../../../machine/node/child
 import { findByArgument } from '../../../machine/node/processes.ts';
 import { machineFile, memoryBytesMax } from '../machine-file.ts';
 import { hartsMax } from '../machine.ts';
+import { adoptInside, launchInside } from './nested-machine.ts';
 import { PortableMachine } from './portable-machine.ts';
 
 const node = nodeProgram();
@@ -37,6 +38,7 @@ export class PortableEngine implements Engine {
   }
 
   async launch(plan: LaunchPlan): Promise<RunningMachine> {
+    if (plan.inside) return launchInside(plan, this.now());
     const { spec } = plan;
     if (spec.memory > memoryBytesMax) {
       throw new Refusal('unsupported', 'The portable engine runs machines with up to 3GiB.');
@@ -53,8 +55,9 @@ export class PortableEngine implements Engine {
   }
 
   async adopt(
-    plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>,
+    plan: Pick<LaunchPlan, 'directory' | 'runDirectory' | 'spec' | 'inside'>,
   ): Promise<RunningMachine | undefined> {
+    if (plan.inside) return adoptInside(plan);
     const { runDirectory } = plan;
     const found = await findChild(runDirectory, () => findByArgument(`${runDirectory}/`));
     return found && new PortableMachine({ plan, ...found, ends: new Map() });

@@ -24,7 +24,7 @@ import { consoleDevice, reasonFile, slotDevice, slots } from '../machine-file.ts
 import { askControl, controlPath, whileAsked, type Request } from './control-door.ts';
 
 type Parts = {
-  plan: Pick<LaunchPlan, 'runDirectory' | 'spec'>;
+  plan: Pick<LaunchPlan, 'directory' | 'runDirectory' | 'spec'>;
   layout: DescriptorLayout;
   pid: number;
   startedMs: number;
@@ -49,6 +49,7 @@ export class PortableMachine implements RunningMachine {
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
   readonly returnsFreeMemory = true;
+  readonly insideRoot: { readonly directory: string; readonly seenAs: string };
   readonly guestNames: GuestNames = {
     console: consoleDevice,
     card: (slot) => `eth${this.cards.get(slot) ?? slot}`,
@@ -62,6 +63,8 @@ export class PortableMachine implements RunningMachine {
   constructor(parts: Parts) {
     this.parts = parts;
     this.pid = parts.pid;
+    // Files of it reach the guest as disks only, so that it does not see the folder.
+    this.insideRoot = { directory: parts.plan.directory, seenAs: '' };
     this.startedMs = parts.startedMs;
     this.ours = parts.child !== undefined;
     this.wasPaused = !this.ours && existsSync(this.pausedMark);

@@ -1,0 +1,86 @@
+/**
+ * A machine inside a portable one: what `resources/guest/nest.c` is asked, and what the inner
+ * kernel finds. Its processor is the outer guest's KVM; its board is ours without the devices that
+ * `resources/guest/vmm.c` does not have; its disks are plugged into the outer machine, and found
+ * there by their serials. Pure.
+ */
+import type { LaunchPlan } from '../../machine/engine.ts';
+import { Refusal } from '../../base/refusal.ts';
+import { deviceTree } from './boot/tree.ts';
+import { guestRamBase } from './layout.ts';
+import { bootArguments, disksMax, memoryMibOf, slots } from './machine-file.ts';
+
+const mib = 2 ** 20;
+/** Enough for what a kernel clears behind its image. */
+const kernelRoomBytes = 32 * mib;
+
+/** Console 0 is the second virtio console; the first is the agent's. */
+export const innerConsole = (index: number): string => `hvc${index + 1}`;
+
+/** Serials, of at most 20 characters: of the disk that it boots from, and of its own ones. */
+export const bootSerial = (id: string): string => `${id}-boot`;
+export const diskSerial = (id: string, place: number): string => `${id}-${place}`;
+
+export interface InnerFiles {
+  readonly kernel: Uint8Array;
+  readonly initramfs: Uint8Array;
+  readonly seed: Uint8Array;
+}
+
+export interface InnerBoot {
+  /** Kernel, boot file system and device tree, each from a page's border on: a whole disk. */
+  readonly disk: Uint8Array;
+  /** For the agent of the outer guest. */
+  readonly words: readonly string[];
+}
+
+/** `name` is the daemon's; `networkSlots` are lines for cards. */
+export function innerBoot(
+  name: string,
+  plan: Pick<LaunchPlan, 'name' | 'spec' | 'disks'>,
+  { kernel, initramfs, seed }: InnerFiles,
+  networkSlots: number,
+): InnerBoot {
+  const { spec } = plan;
+  const memoryMib = memoryMibOf(spec.memory);
+  const top = guestRamBase + memoryMib * mib;
+  const initramfsAt = Math.floor((top - 2 * mib - initramfs.length) / 4096) * 4096;
+  if (initramfsAt < guestRamBase + kernel.length + kernelRoomBytes) {
+    throw new Refusal('no-space', `“${plan.name}” has too little memory for its kernel.`);
+  }
+  const treeAt = top - mib;
+  const consoles = Array.from({ length: spec.consoles }, (_, n) => slots.consoles + n);
+  const cards = spec.nics.map(({ slot }) => slots.nics + slot);
+  const places = plan.disks.map(({ index }) => index).filter((place) => place < disksMax);
+  const tree = deviceTree({
+    harts: 1,
+    ramBytes: memoryMib * mib,
+    bootArguments: bootArguments(plan, innerConsole(0)),
+    initrd: { start: initramfsAt, end: initramfsAt + initramfs.length },
+    seed,
+    virtio: [slots.agent, ...consoles, ...places.map((place) => slots.disks + place), ...cards],
+    sv48: false,
+    inside: true,
+  });
+  const numbers = [
+    spec.consoles, networkSlots, memoryMib,
+    kernel.length, initramfs.length, tree.length, initramfsAt, treeAt,
+  ].map(String); // prettier-ignore
+  const words = [
+    '@nest', 'start', name, 'kvm', ...numbers, bootSerial(spec.id),
+    ...places.map((place) => `disk=${place}:${diskSerial(spec.id, place)}`),
+    ...spec.nics.map(({ slot, mac }) => `nic=${slot}:${mac.replaceAll(':', '')}`),
+  ]; // prettier-ignore
+  return { disk: inPages([kernel, initramfs, tree]), words };
+}
+
+function inPages(parts: readonly Uint8Array[]): Uint8Array {
+  const up = (length: number) => Math.ceil(length / 4096) * 4096;
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + up(length), 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += up(part.length);
+  }
+  return whole;
+}
