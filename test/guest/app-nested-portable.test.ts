@@ -81,8 +81,10 @@ suite('a machine inside a portable one', () => {
     assert.equal((await sh('inner', `${sum} && ${read}`)).code, 0);
   });
 
-  test('ends with the one around it, which is asked first', async () => {
-    await assert.rejects(call('machine.stop', { machine: 'outer' }));
+  test('ends with the one around it, which is neither stopped nor saved unasked', async () => {
+    for (const verb of ['machine.stop', 'machine.suspend', 'snapshot.create'] as const) {
+      await assert.rejects(call(verb, { machine: 'outer' }), { code: 'wrong-state' }, verb);
+    }
     await call('machine.stop', { machine: 'outer', children: true });
     await untilState(world.client, 'inner', ['off']);
     await untilState(world.client, 'outer', ['off']);

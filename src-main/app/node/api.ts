@@ -193,7 +193,10 @@ function lifeHandlers(app: App) {
     'machine.pause': ({ machine }: Params<'machine.pause'>) => then(machine, (d) => d.pause()),
     'machine.resume': ({ machine }: Params<'machine.resume'>) => then(machine, (d) => d.resume()),
     'machine.suspend': ({ machine }: Params<'machine.suspend'>) =>
-      then(machine, (driver) => driver.suspend()),
+      then(machine, (driver) => {
+        app.family.refuseAlive(driver);
+        return driver.suspend();
+      }),
     'machine.reset': ({ machine, children }: Params<'machine.reset'>) =>
       then(machine, async (driver) => {
         await endInside(app, driver, children);
@@ -216,8 +219,11 @@ function snapshotHandlers(app: App) {
     'machine.clone': async ({ machine, snapshot, name }: Params<'machine.clone'>) =>
       app.viewMachine(await app.snapshots.clone(find(machine), snapshot, name)),
     'snapshot.list': ({ machine }: Params<'snapshot.list'>) => [...find(machine).snapshots],
-    'snapshot.create': ({ machine, snapshot }: Params<'snapshot.create'>) =>
-      app.snapshots.create(find(machine), snapshot),
+    'snapshot.create': ({ machine, snapshot }: Params<'snapshot.create'>) => {
+      const driver = find(machine);
+      app.family.refuseAlive(driver);
+      return app.snapshots.create(driver, snapshot);
+    },
     'snapshot.remove': async ({ machine, snapshot }: Params<'snapshot.remove'>) => {
       await app.snapshots.remove(find(machine), snapshot);
       return null;
