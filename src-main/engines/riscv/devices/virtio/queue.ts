@@ -76,6 +76,12 @@ export class Queue {
     return (this.field(name) >>> 0) + (this.field(name + 1) >>> 0) * 0x1_0000_0000;
   }
 
+  /** Where a ring stands in the memory; -1 when it is not all in RAM, or at an odd address. */
+  private ring(name: number, bytes: number): number {
+    const address = this.address(name);
+    return address % 2 === 0 ? this.memory.locate(address, bytes) : -1;
+  }
+
   /** The queue's size, or 0 when it cannot be used. */
   private ready(): number {
     const size = this.field(queueWord.size);
@@ -87,7 +93,7 @@ export class Queue {
   take(): Chain | null {
     const size = this.ready();
     if (size === 0) return null;
-    const avail = this.memory.locate(this.address(queueWord.avail), 4 + size * 2);
+    const avail = this.ring(queueWord.avail, 4 + size * 2);
     if (avail < 0) return null;
     const { view } = this.memory;
     const last = this.field(queueWord.lastAvail) & 0xffff;
@@ -126,8 +132,8 @@ export class Queue {
   give(chain: Chain, written: number): boolean {
     for (const bytes of chain.writable) this.memory.noteWritten(bytes);
     const size = this.ready();
-    const used = this.memory.locate(this.address(queueWord.used), 4 + size * 8);
-    const avail = this.memory.locate(this.address(queueWord.avail), 4);
+    const used = this.ring(queueWord.used, 4 + size * 8);
+    const avail = this.ring(queueWord.avail, 4);
     if (size === 0 || used < 0 || avail < 0) return false;
     const { view } = this.memory;
     const ring = new Uint16Array(view.buffer, used + 2, 1);
