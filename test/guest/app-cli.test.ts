@@ -80,6 +80,12 @@ suite('nymph', () => {
     const piped = await nymph(home, ['exec', 'web', '--', 'wc', '-l'], 'a\nb\nc\n');
     assert.equal(piped.stdout.trim(), '3');
     assert.equal((await say('exec', 'web', '--', 'sh', '-c', 'kill -9 $$')).code, 137);
+    const whole = JSON.parse((await say('inspect', 'web')).stdout) as Record<string, unknown>;
+    assert.deepEqual([whole['name'], whole['state']], ['web', 'running']);
+    assert.match(String(whole['config']), /^image: tiny$/m);
+    const native = await say('inspect', 'web', '--jit');
+    assert.deepEqual([native.code, native.stdout], [1, '']);
+    assert.match(native.stderr, /runs natively/);
     const log = await say('console', 'web', '--log');
     assert.match(log.stdout, /web started/);
     assert.deepEqual(await say('kill', 'web'), { code: 0, stdout: '', stderr: '' });
