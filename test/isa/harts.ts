@@ -6,10 +6,10 @@
  */
 import { Worker } from 'node:worker_threads';
 import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
-import { HartState } from '../../src-main/engines/riscv/hart.ts';
+import { HartState } from '../../src-main/engines/riscv/hart-state.ts';
 import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
 import { nodeClock } from '../../src-main/engines/riscv/node/clock.ts';
-import type { WorkerStart } from '../../src-main/engines/riscv/node/worker.ts';
+import type { HartStart } from '../../src-main/engines/riscv/node/worker.ts';
 import { assemble } from './assemble.ts';
 
 export const ramBase = 0x8000_0000;
@@ -40,10 +40,12 @@ export async function runHarts(threshold: number, phases: readonly Phase[]): Pro
   });
   const powerOnNs = process.hrtime.bigint();
   const threads = states.map((_, index) => {
-    const start: WorkerStart = {
-      role: 'hart', index, shared: machine, powerOnNs, firmware: false, resume: false, threshold,
+    const start: HartStart = {
+      index, shared: machine, powerOnNs, firmware: false, resume: false, threshold,
     }; // prettier-ignore
-    return new Worker(workerUrl, { workerData: start });
+    const thread = new Worker(workerUrl);
+    thread.postMessage(start);
+    return thread;
   });
   try {
     await Promise.all(threads.map(ended));

@@ -2,11 +2,10 @@
  * One processor: the core module bound to its place in the shared memory, and the loop around it.
  * It may run on any thread, one hart per thread; all its state is in the shared memory, so that
  * other threads talk to it through its mailbox words `irq`, `poke` and `remote` only.
- *
- * poke bits: 1 look at interrupts, 4 wfi, 8 pause or stop, 16 remote fences, 32 started by HSM.
  */
-import { at, fieldOffset, hartAt, hartSize, machine } from './layout.ts';
-import type { Layout, Narrow, Wide } from './layout.ts';
+import { HartState, poke, remote } from './hart-state.ts';
+import { at, fieldOffset, machine } from './layout.ts';
+import type { Layout } from './layout.ts';
 import { invokeSignature } from './wasm/compile.ts';
 import type { CoreExports, CoreImports } from './cpu/core.ts';
 import type { Bus } from './devices/bus.ts';
@@ -17,9 +16,6 @@ import { Translator } from './jit/translator.ts';
 import type { Compiled } from './wasm/compile.ts';
 import { ran } from './cpu/interpret.ts';
 
-export const poke = { irq: 1, wfi: 4, attention: 8, remote: 16, start: 32 } as const;
-export const remote = { fence: 1, fenceI: 2 } as const;
-
 export interface Shared {
   memory: WebAssembly.Memory;
   layout: Layout;
@@ -27,87 +23,8 @@ export interface Shared {
   compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 
-/** A hart's deadlines, in ticks, and the interrupt bit that each raises. */
-const timers = [
-  ['stimecmp', 0x20],
-  ['vsdeadline', 0x40],
-] as const;
-
 /** Instructions between looks at the clock, should the timekeeper's thread not get to run. */
 const slice = 300_000;
-
-/** Named access to one hart's words, from any thread. */
-export class HartState {
-  readonly base: number;
-  readonly i32: Int32Array;
-  readonly i64: BigInt64Array;
-
-  constructor(buffer: ArrayBufferLike, index: number) {
-    this.base = at.harts + index * hartSize;
-    this.i32 = new Int32Array(buffer);
-    this.i64 = new BigInt64Array(buffer);
-  }
-
-  word(name: Narrow): number {
-    return this.i32[(this.base + fieldOffset(name)) >> 2]!;
-  }
-  setWord(name: Narrow, value: number): void {
-    this.i32[(this.base + fieldOffset(name)) >> 2] = value;
-  }
-  wide(name: Wide): bigint {
-    return BigInt.asUintN(64, this.i64[(this.base + fieldOffset(name)) >> 3]!);
-  }
-  setWide(name: Wide, value: bigint): void {
-    this.i64[(this.base + fieldOffset(name)) >> 3] = BigInt.asIntN(64, value);
-  }
-  x(index: number): bigint {
-    return BigInt.asUintN(64, this.i64[(this.base >> 3) + index]!);
-  }
-  setX(index: number, value: bigint): void {
-    if (index !== 0) this.i64[(this.base >> 3) + index] = BigInt.asIntN(64, value);
-  }
-  f(index: number): bigint {
-    return BigInt.asUintN(64, this.i64[((this.base + hartAt.f) >> 3) + index]!);
-  }
-  setF(index: number, value: bigint): void {
-    this.i64[((this.base + hartAt.f) >> 3) + index] = BigInt.asIntN(64, value);
-  }
-
-  /** Ors bits into the mailbox and wakes the hart. */
-  poke(bits: number): void {
-    const index = (this.base + fieldOffset('poke')) >> 2;
-    Atomics.or(this.i32, index, bits);
-    Atomics.notify(this.i32, index);
-  }
-  raiseIrq(bits: number): void {
-    Atomics.or(this.i32, (this.base + fieldOffset('irq')) >> 2, bits);
-    this.poke(poke.irq);
-  }
-  lowerIrq(bits: number): void {
-    Atomics.and(this.i32, (this.base + fieldOffset('irq')) >> 2, ~bits);
-  }
-
-  /** The next tick at which a timer is to raise its bit; an unsigned 64-bit number. */
-  nextDeadline(): bigint {
-    let next = 0xffff_ffff_ffff_ffffn;
-    for (const [name, bit] of timers) {
-      const deadline = this.deadline(name);
-      if ((this.word('irq') & bit) === 0 && deadline < next) next = deadline;
-    }
-    return next;
-  }
-  /** Raises what is due; says whether anything was. */
-  ring(ticks: number): boolean {
-    let bits = 0;
-    for (const [name, bit] of timers) if (ticks >= Number(this.deadline(name))) bits |= bit;
-    bits &= ~this.word('irq');
-    if (bits !== 0) this.raiseIrq(bits);
-    return bits !== 0;
-  }
-  private deadline(name: Wide): bigint {
-    return BigInt.asUintN(64, Atomics.load(this.i64, (this.base + fieldOffset(name)) >> 3));
-  }
-}
 
 export class Hart {
   readonly index: number;

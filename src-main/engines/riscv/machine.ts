@@ -7,7 +7,7 @@ import { deviceTree } from './boot/tree.ts';
 import { isElf, readElf } from './boot/elf.ts';
 import { compileCore } from './cpu/core.ts';
 import { expansionTable } from './cpu/compressed.ts';
-import { HartState } from './hart.ts';
+import { HartState } from './hart-state.ts';
 import type { Shared } from './hart.ts';
 import { at, guestRamBase, layoutOf, machine } from './layout.ts';
 
@@ -29,7 +29,8 @@ export interface BootOptions {
 export const ramMibMax = 3072;
 export const hartsMax = 16;
 
-export function createShared(options: MachineOptions): Shared {
+/** @throws Refusal for a machine that cannot be made. */
+export function checkMachine(options: MachineOptions): void {
   const { ramMib, harts } = options;
   if (!Number.isInteger(ramMib) || ramMib < 2 || ramMib > ramMibMax || ramMib % 2 !== 0) {
     throw new Refusal('bad-input', `Memory must be an even number of MiB up to ${ramMibMax}.`);
@@ -37,6 +38,11 @@ export function createShared(options: MachineOptions): Shared {
   if (!Number.isInteger(harts) || harts < 1 || harts > hartsMax) {
     throw new Refusal('bad-input', `A machine has 1 to ${hartsMax} processors.`);
   }
+}
+
+export function createShared(options: MachineOptions): Shared {
+  checkMachine(options);
+  const { ramMib, harts } = options;
   const layout = layoutOf(ramMib * 0x10_0000, harts);
   const memory = new WebAssembly.Memory({
     initial: layout.pages,

@@ -7,7 +7,7 @@
  * virtual clock does; the wall clock is the host's, and the guest's agent is told it afterwards.
  * Left out are caches (TLBs, translations), which are made anew.
  */
-import { HartState } from './hart.ts';
+import { HartState } from './hart-state.ts';
 import type { Shared } from './hart.ts';
 import { Bus, consoleInSize, consoleOutSize } from './devices/bus.ts';
 import type { Saved, VirtioDevice } from './devices/virtio/device.ts';

@@ -5,7 +5,7 @@
  */
 import { machine, at } from './layout.ts';
 import type { Layout } from './layout.ts';
-import { HartState } from './hart.ts';
+import { HartState } from './hart-state.ts';
 import type { Clock } from './ports.ts';
 
 const never = 0x7fff_ffff_ffff_ffffn;

@@ -4,7 +4,7 @@
  *
  * In: a7 extension, a6 function, a0… arguments. Out: a0 error, a1 value.
  */
-import { remote, poke } from '../hart.ts';
+import { remote, poke } from '../hart-state.ts';
 import type { Hart } from '../hart.ts';
 import { fieldOffset, guestRamBase } from '../layout.ts';
 

@@ -4,7 +4,7 @@
  * console) is left to the I/O thread, which the doorbell wakes.
  */
 import { board, registers } from '../board.ts';
-import { HartState, poke } from '../hart.ts';
+import { HartState, poke } from '../hart-state.ts';
 import { at, machine } from '../layout.ts';
 import type { Layout } from '../layout.ts';
 import type { Clock } from '../ports.ts';

@@ -2,7 +2,7 @@
  * Platform-level interrupt controller, 63 sources, one context (S-mode) per hart. Its registers
  * are words of the shared memory; call everything with the device lock held.
  */
-import { HartState } from '../hart.ts';
+import { HartState } from '../hart-state.ts';
 
 const sources = 64;
 const at = { priority: 0, line: 64, pending: 66, claimed: 68, enable: 80, threshold: 128 } as const;

@@ -3,10 +3,9 @@
  * devices on this one. It boots a kernel or goes on from a saved state. Resolves when the guest has
  * powered off, reset or failed.
  */
-import { Worker } from 'node:worker_threads';
 import { Bus } from '../devices/bus.ts';
 import { at, machine } from '../layout.ts';
-import { createShared, guestRam, prepareBoot } from '../machine.ts';
+import { checkMachine, createShared, guestRam, prepareBoot } from '../machine.ts';
 import type { BootOptions, MachineOptions } from '../machine.ts';
 import type { ConsolePort } from '../ports.ts';
 import type { Shared } from '../hart.ts';
@@ -15,7 +14,8 @@ import { nodeClock } from './clock.ts';
 import type { OpenSnapshot } from './snapshot-read.ts';
 import { writeSnapshot } from './snapshot-write.ts';
 import { Standstill } from './standstill.ts';
-import type { WorkerStart } from './worker.ts';
+import { Threads } from './threads.ts';
+import type { HartEnded } from './worker.ts';
 import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 
 type Make = (wiring: Wiring) => VirtioDevice;
@@ -57,7 +57,7 @@ export interface RunOptions {
 
 export interface Ended {
   reason: 'poweroff' | 'reset' | 'failure';
-  harts: { index: number; retired: bigint; jit: unknown }[];
+  harts: HartEnded[];
 }
 
 /** Sooner, and the code that is made, hardly run again, drives what is hot out of the caches. */
@@ -67,14 +67,26 @@ const nsPerTick = 100n;
 
 /** @throws Refusal for a kernel or a saved state that cannot be loaded. */
 export async function run(options: RunOptions): Promise<Ended> {
+  const wanted = 'saved' in options.from ? options.from.saved.head : options.from;
+  checkMachine(wanted);
+  const threads = new Threads(wanted.harts);
+  try {
+    return await runOn(threads, createShared(wanted), options);
+  } catch (thrown) {
+    await threads.discard();
+    throw thrown;
+  }
+}
+
+async function runOn(threads: Threads, shared: Shared, options: RunOptions): Promise<Ended> {
   const { from, devices: makes } = options;
   const resume = 'saved' in from ? from : undefined;
-  const shared = createShared('saved' in from ? from.saved.head : from);
   const board = 'saved' in from ? goOn(shared, makes, from) : powerOn(shared, makes, from);
-  const { bus, devices, still } = board;
+  const { bus, devices, still, powerOnNs } = board;
   const lines = new ConsoleLines(options.console, board);
-  const ended: Ended = { reason: 'failure', harts: [] };
-  const threads = startThreads(shared, options, board, ended);
+  const threshold = options.threshold ?? defaultThreshold;
+  const start = { shared, powerOnNs, firmware: false, resume: resume !== undefined, threshold };
+  threads.start(start, () => bus.stop(stopReasons.failure));
   options.onPower?.({
     memory: shared.memory,
     ring: () => bus.ring(),
@@ -92,10 +104,10 @@ export async function run(options: RunOptions): Promise<Ended> {
   });
   const filled = resume && fillAndGo(resume, shared, board);
   filled?.catch(() => {});
-  ended.reason = await serve(shared.memory, board, lines, options);
-  await threads;
+  const reason = await serve(shared.memory, board, lines, options);
+  await threads.ended;
   await filled;
-  return ended;
+  return { reason, harts: threads.harts };
 }
 
 interface Board {
@@ -148,31 +160,6 @@ async function fillAndGo(resume: Resume, shared: Shared, { bus, still }: Board):
     bus.stop(stopReasons.failure);
     throw thrown;
   }
-}
-
-function startThreads(
-  shared: Shared,
-  options: RunOptions,
-  { bus, powerOnNs }: Board,
-  ended: Ended,
-): Promise<unknown> {
-  const spawn = (role: WorkerStart['role'], index: number) => {
-    const start: WorkerStart = {
-      role, index, shared, powerOnNs, firmware: false, resume: 'saved' in options.from,
-      threshold: options.threshold ?? defaultThreshold,
-    }; // prettier-ignore
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: start });
-    worker.on('message', (message: Ended['harts'][number]) => ended.harts.push(message));
-    return new Promise<void>((resolve) => {
-      worker.on('error', (error) => {
-        process.stderr.write(`machine thread: ${error.stack ?? error.message}\n`);
-        bus.stop(stopReasons.failure);
-      });
-      worker.on('exit', () => resolve());
-    });
-  };
-  const harts = Array.from({ length: shared.layout.harts }, (_, index) => spawn('hart', index));
-  return Promise.all([...harts, spawn('time', 0)]);
 }
 
 /** The serial line's way between the console and the rings, moved on while nobody is held. */

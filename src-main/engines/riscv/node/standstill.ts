@@ -10,7 +10,7 @@
 import { Refusal } from '../../../base/refusal.ts';
 import { at, machine } from '../layout.ts';
 import type { Layout } from '../layout.ts';
-import { HartState, poke } from '../hart.ts';
+import { HartState, poke } from '../hart-state.ts';
 import type { Clock } from '../ports.ts';
 import type { VirtioDevice } from '../devices/virtio/device.ts';
 

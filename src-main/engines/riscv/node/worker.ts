@@ -1,16 +1,15 @@
 /**
- * A thread of a portable machine: one hart, or the timekeeper. It never returns to its event loop
- * before the machine stops; everything it hears comes through the shared memory.
+ * The thread of one hart of a portable machine. It is told to start when its code is loaded, and
+ * then does not return to its event loop before the machine stops; everything it hears comes
+ * through the shared memory.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { Bus } from '../devices/bus.ts';
 import { Hart } from '../hart.ts';
 import type { Shared } from '../hart.ts';
-import { keepTime } from '../timekeeper.ts';
 import { nodeClock } from './clock.ts';
 
-export interface WorkerStart {
-  role: 'hart' | 'time';
+export interface HartStart {
   index: number;
   shared: Shared;
   powerOnNs: bigint;
@@ -19,13 +18,18 @@ export interface WorkerStart {
   threshold: number;
 }
 
-const start = workerData as WorkerStart;
-const { shared } = start;
-const clock = nodeClock(start.powerOnNs, shared.memory);
-if (start.role === 'time') keepTime(shared.memory, shared.layout, clock);
-else {
+/** What a hart's thread says when the machine has stopped. */
+export interface HartEnded {
+  index: number;
+  retired: bigint;
+  jit: unknown;
+}
+
+parentPort?.once('message', (start: HartStart) => {
+  const { shared, index } = start;
+  const clock = nodeClock(start.powerOnNs, shared.memory);
   const bus = new Bus(shared.memory, shared.layout, clock);
-  const hart = new Hart(shared, start.index, bus, clock);
+  const hart = new Hart(shared, index, bus, clock);
   if (start.resume) hart.resume();
   else hart.reset(start.firmware);
   hart.state.setWord('threshold', start.threshold);
@@ -35,10 +39,7 @@ else {
     hart.stop(3);
     throw error;
   } finally {
-    parentPort?.postMessage({
-      index: start.index,
-      retired: hart.retired(),
-      jit: hart.translator.statistics(),
-    });
+    const ended: HartEnded = { index, retired: hart.retired(), jit: hart.translator.statistics() };
+    parentPort?.postMessage(ended);
   }
-}
+});
