@@ -112,7 +112,7 @@ fn write_status(h: i32, v: i64, mask: i64) {
   if ((st & 0x1800L) == 0x1000L) st = (st & -6145L) | (old & 0x1800L);
   h.mstatus = with_sd(st);
   if (((st ^ old) & 0x80000e1800L) != 0L) set_context(h);
-  if ((st & ~old & 10L) != 0L) atomic_or32(h + POKE, 1);
+  if ((st & ~old & 10L) != 0L) allow_interrupts(h);
 }
 
 // SSIP has one home, the mailbox: what M-mode sets in mip, S-mode clears in sip (Privileged 3.1.9).
@@ -189,6 +189,15 @@ fn csr_write(h: i32, n: i32, v: i64, named: i64) {
     default:
       if (((n >>> 8) & 3) == 2) guest_csr_write(h, n, v);
   }
+}
+
+// A CSR instruction in translated code; 1 when that has to be left behind it.
+export fn csr_inside(h: i32, insn: i32, fuel: i32): i32 {
+  let t = h.tlb;
+  h.raw = insn;
+  h.fuel = fuel;
+  csr_op(h, insn, (insn >>> 12) & 7);
+  return (h.tlb != t) | (load32(h + POKE) != 0);
 }
 
 fn csr_op(h: i32, insn: i32, f3: i32): i32 {

@@ -111,10 +111,13 @@ function action(n: Instruction): string {
       return `pc = (r1(h, insn) + sx(insn >> 20)) & -2L;
         wx(h, insn, delta + zx(ip) + zx(len)); break;`;
     case 'system':
+      // A CSR instruction is mostly followed by the next; the others may change what that is.
       return `pc = delta + zx(ip); h.pc = pc; h.raw = insn; h.fuel = fuel;
-        if (system(h, insn)) pc = h.pc;
-        else if (!h.fault) pc = pc + zx(len);
-        break;`;
+        let t = h.tlb;
+        if (system(h, insn)) { pc = h.pc; break; }
+        if (h.fault) break;
+        pc = pc + zx(len);
+        if ((insn & 0x3000) == 0 || h.tlb != t || load32(h + POKE) != 0) break;`;
     case 'fencei':
       return 'pc = delta + zx(ip) + zx(len); h.pc = pc; fence_i(h); break;';
     default:

@@ -152,6 +152,11 @@ fn system(h: i32, insn: i32): i32 {
   return refuse(h, 0);
 }
 
+// An interrupt may be allowed from now on. One that comes later pokes by itself.
+fn allow_interrupts(h: i32) {
+  if ((pending(h) & h.mie) != 0L) atomic_or32(h + POKE, 1);
+}
+
 fn sret(h: i32): i32 {
   let st = h.mstatus;
   if (h.priv == 0) return refuse(h, h.virt);
@@ -166,7 +171,7 @@ fn sret(h: i32): i32 {
     set_virt(h, virt);
   }
   set_context(h);
-  atomic_or32(h + POKE, 1);
+  allow_interrupts(h);
   return 1;
 }
 
@@ -181,7 +186,7 @@ fn mret(h: i32): i32 {
   h.pc = h.mepc;
   set_virt(h, virt);
   set_context(h);
-  atomic_or32(h + POKE, 1);
+  allow_interrupts(h);
   return 1;
 }
 

@@ -65,10 +65,15 @@ export class CodePage {
   }
 }
 
+/** Zicsr; funct3 0 and 4 of SYSTEM are the privileged instructions and a host's guest access. */
+export function isCsr(what: Instruction): boolean {
+  return what.kind === 'system' && ((what.match >>> 12) & 3) !== 0;
+}
+
 /** Whether the translator does this instruction; others are left to the interpreter. */
 export function translatable(step: Step): boolean {
   const { kind } = step.what;
-  if (kind === 'system' || kind === 'fencei') return false;
+  if (kind === 'fencei' || (kind === 'system' && !isCsr(step.what))) return false;
   if (step.what.rounded) {
     const rm = (step.bits >>> 12) & 7;
     if (rm === 5 || rm === 6) return false;

@@ -5,7 +5,7 @@
 import type { Instruction } from '../cpu/isa.ts';
 import type { Flow } from './flow.ts';
 import { edgeKey } from './flow.ts';
-import { successors } from './region.ts';
+import { isCsr, successors } from './region.ts';
 import type { Block, Step } from './region.ts';
 
 export interface RegisterSet {
@@ -17,8 +17,18 @@ export interface RegisterUse {
   load: RegisterSet; // to be loaded on entry
   used: RegisterSet; // has a local
   dirty: RegisterSet[]; // by block
-  /** Distinct dirty sets at which the region may be left for the interpreter; ∅ comes first. */
+  /** Distinct dirty sets at which the region may be left for the interpreter, small ones first. */
   exits: RegisterSet[];
+}
+
+function size(set: RegisterSet): number {
+  return ones(set.x) + ones(set.f);
+}
+
+function ones(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
+  return count;
 }
 
 export const sameSet = (a: RegisterSet, b: RegisterSet) => a.x === b.x && a.f === b.f;
@@ -38,11 +48,13 @@ const operandUse = new Map<Instruction, Use>();
 function operandsOf(what: Instruction): Use {
   let use = operandUse.get(what);
   if (use === undefined) {
-    const jumps = what.kind === 'jal' || what.kind === 'jalr';
+    const csr = isCsr(what);
+    const writes = csr || what.kind === 'jal' || what.kind === 'jalr';
+    const byRegister = csr && ((what.match >>> 14) & 1) === 0;
     const has = (name: string) => new RegExp(`\\b${name}\\b`).test(what.code);
     use = {
-      rd: jumps || has('rd'),
-      rs1: what.kind === 'jalr' || has('rs1'),
+      rd: writes || has('rd'),
+      rs1: byRegister || what.kind === 'jalr' || has('rs1'),
       rs2: has('rs2'),
       fd: has('fd'),
       fs1: has('fs1'),
@@ -71,7 +83,8 @@ export function writes(step: Step): RegisterSet {
 }
 
 export function mayFault(step: Step): boolean {
-  return step.what.kind === 'mem' || step.what.kind === 'fp' || step.what.kind === 'fpmem';
+  const { kind } = step.what;
+  return kind === 'mem' || kind === 'fp' || kind === 'fpmem' || isCsr(step.what);
 }
 
 /** What is known at one point: written on some way here, written on every way here. */
@@ -105,10 +118,12 @@ export function registerUse(flow: Flow): RegisterUse {
       used.f |= r.f | written.f;
       add(d, written);
       add(w, written);
+      if (isCsr(step.what)) leaveToInterpreter();
     }
     if (block.end === 'stop' || turnsBack(flow, n)) leaveToInterpreter();
     else if (leaves(flow, n)) leave(d);
   });
+  exits.sort((a, b) => size(a) - size(b));
   return { load, used, dirty: points.map((p) => p.dirty), exits };
 }
 

@@ -54,6 +54,17 @@ export const hole = {
   raw: 17, // the instruction as it stands in memory
 } as const;
 
+/** Where an instruction names the register of a hole. */
+export const operandAt: Readonly<Record<number, number>> = {
+  [hole.rs1]: 15,
+  [hole.rs2]: 20,
+  [hole.fs1]: 15,
+  [hole.fs2]: 20,
+  [hole.fs3]: 27,
+  [hole.rd]: 7,
+  [hole.fd]: 7,
+};
+
 export interface Piece {
   bytes: Uint8Array;
   hole: number;
