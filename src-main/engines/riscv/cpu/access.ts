@@ -134,10 +134,15 @@ export fn amo(h: i32, op: i32, va: i64, value: i64, size: i32): i64 {
   return 0L;
 }
 
-// cbo.zero on one 64-byte block; cbo.clean, flush, inval only check the address.
+// cbo.zero on one 64-byte block; cbo.clean, flush, inval only check the address: where a load may
+// go they may, and where none may they fault as a store (Zicbom 2.5.2).
 export fn cbo(h: i32, op: i32, va: i64) {
-  let p = locate_write(h, va & -64L);
-  if (p == 0) { h.ftval = va; return; }
+  let p = op == 4 ? locate_write(h, va & -64L) : locate_read(h, va & -64L);
+  if (p == 0) {
+    if (op != 4) h.fault = h.fault + 2;
+    h.ftval = va;
+    return;
+  }
   if (p != 1 && op == 4) memory_fill(p, 0, 64);
 }
 `;

@@ -130,5 +130,32 @@ for (const engine of engines) {
         assert.equal(start(engine, { mode: machine, source }).x(11), 0x81n, register);
       }
     });
+
+    test('cache blocks: clean, flush and inval where a load may go, zero where a store may', () => {
+      const readOnly = 0x43n;
+      const pages: [number, bigint][] = [
+        ...tables(pte(0x20_0000n, rw), pte(0x20_1000n, readOnly), 0n),
+        [0x20_0038, 5n], [0x20_0040, 6n], [0x20_0078, 7n], [0x20_0080, 8n],
+      ]; // prettier-ignore
+      const csr = { satp: paged(), menvcfg: 0xf0n };
+      const at = (address: number, name: string) =>
+        start(engine, {
+          mode: supervisor, source: `li a0, ${address}\n${name} zero, a0`, csr, pages,
+        }); // prettier-ignore
+      const zeroed = words(at(0x1050, 'cbo.4'));
+      const left = [0x38, 0x40, 0x78, 0x80].map((n) => zeroed.getBigUint64(0x20_0000 + n, true));
+      assert.deepEqual(left, [5n, 0n, 0n, 8n]);
+      for (const name of ['cbo.0', 'cbo.1', 'cbo.2']) {
+        assert.equal(at(0x2050, name).hart.state.wide('mcause'), 0n, name);
+      }
+      for (const [address, name] of [
+        [0x2050, 'cbo.4'],
+        [0x3050, 'cbo.4'],
+        [0x3050, 'cbo.1'],
+      ] as const) {
+        const { state } = at(address, name).hart;
+        assert.deepEqual([state.wide('mcause'), state.wide('mtval')], [15n, BigInt(address)]);
+      }
+    });
   });
 }
