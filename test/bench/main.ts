@@ -2,7 +2,8 @@
  * `npm run bench [-- name…] [--json] [--rounds N]`: every promise about speed and size, as a ratio
  * to a peer measured in the same run. Never compare the samples of two runs, only the ratios.
  *
- * `npm run bench -- portable [row…]` and `-- nesting [row…]` are tables of their own.
+ * `npm run bench -- portable [row…] [--harts 1|2]` and `-- nesting [row…]` are tables of their
+ * own.
  *
  * A table on stdout, or JSON with `--json`; progress goes to stderr. The exit code says whether
  * the rows could be measured, not whether they reach their goals: a row whose peer is missing here
@@ -36,7 +37,11 @@ type Outcome = { row: Row } & (
 
 const { values: wanted, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, rounds: { type: 'string' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    harts: { type: 'string' },
+  },
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -69,7 +74,8 @@ async function main(): Promise<number> {
 
 async function runTable(table: Table, names: string[], rounds?: number): Promise<number> {
   const loadBefore = loadavg()[0]!;
-  const result = await table.run({ rows: names, rounds, say });
+  const harts = wanted.harts === undefined ? undefined : Number(wanted.harts);
+  const result = await table.run({ rows: names, rounds, harts, say });
   const host = { processors: cpus().length, loadBefore, loadAfter: loadavg()[0]! };
   const json = () => JSON.stringify({ host, ...result.plain }, null, 2);
   process.stdout.write(`${wanted.json ? json() : result.text}\n`);

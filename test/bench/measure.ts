@@ -40,6 +40,8 @@ export interface Table {
 export interface TableOptions extends RunOptions {
   /** The rows that are wanted; all when there is none. */
   rows: readonly string[];
+  /** Only with so many harts, for a table that has several. */
+  harts?: number;
 }
 
 export interface TableResult {

@@ -49,7 +49,8 @@ export function report(
   const differing = results.filter(({ runs }) =>
     new Set(Object.values(runs).flat().map(({ answer }) => answer)).size > 1);
   const wrong = [...failures, ...differing.map(({ row }) => `${row}: the answers differ`)];
-  const means = [1, 2].map((harts) => ({
+  const hartCounts = [...new Set(results.map(({ harts }) => harts))];
+  const means = hartCounts.map((harts) => ({
     harts,
     ...Object.fromEntries(others.map((peer) => [peer, meansOf(results, harts, peer)])),
   }));
@@ -61,7 +62,7 @@ export function report(
       ...others.flatMap((peer) => units.map((unit) => shown(ratios(result, peer)?.[unit], 2))),
     ]);
   }
-  for (const harts of [1, 2]) {
+  for (const harts of hartCounts) {
     lines.push(['geometric mean', String(harts), '', ...others.flatMap((peer) =>
       units.map((unit) => shown(meansOf(results, harts, peer)[unit], 2)))]);
   }

@@ -79,18 +79,21 @@ class Measurement {
   private readonly options: TableOptions;
   private readonly kept: Kept = new Map();
   private readonly failures: string[] = [];
+  private readonly hartCounts: readonly (1 | 2)[];
 
   constructor(home: string, present: readonly Peer[], options: TableOptions) {
     this.home = home;
     this.peers = present;
     this.options = options;
+    const { harts } = options;
+    this.hartCounts = hartCounts.filter((each) => harts === undefined || harts === each);
   }
 
   async run(): Promise<TableResult> {
     const { rounds = defaultRounds, say } = this.options;
     for (let round = 0; round < rounds; round += 1) {
       for (const group of groups) {
-        for (const harts of hartCounts) {
+        for (const harts of this.hartCounts) {
           const able = this.peers.filter(({ hartsMax }) => harts <= hartsMax);
           // Who goes first alternates.
           const order = round % 2 === 0 ? able : able.toReversed();
@@ -100,7 +103,7 @@ class Measurement {
       say(`round ${round + 1} of ${rounds} done`);
     }
     const wanted = portable.rows.filter((name) => this.isWanted(name));
-    return report(rowsOf(wanted, hartCounts, this.kept, this.peers), this.peers,
+    return report(rowsOf(wanted, this.hartCounts, this.kept, this.peers), this.peers,
       this.failures);
   }
 
