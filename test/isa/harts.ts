@@ -4,6 +4,7 @@
  *
  * Each hart begins with s10 at the start of RAM, s11 at `shared`, which is zero, and t1 = 1.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
 import { HartState } from '../../src-main/engines/riscv/hart-state.ts';
@@ -16,6 +17,7 @@ export const ramBase = 0x8000_0000;
 const codeBytes = 0x1_0000;
 /** Where s11 points; words below 0x100 are the barrier's. */
 export const shared = 0x8_0000;
+const moved = 0x9_0000;
 /** From here on RAM is the programs' own, and zero. */
 export const freeRam = 0x10_0000;
 
@@ -25,21 +27,25 @@ const workerUrl = new URL('../../src-main/engines/riscv/node/worker.ts', import.
 /** What all harts do between two barriers; undefined where a hart has nothing to do. */
 export type Phase = readonly (string | undefined)[];
 
-/** `threshold` 0: the interpreter alone. Gives RAM back when the machine has ended by itself. */
-export async function runHarts(threshold: number, phases: readonly Phase[]): Promise<DataView> {
-  const harts = phases[0]!.length;
-  const machine = createShared({ ramMib, harts });
+interface Threads {
+  ram: Uint8Array;
+  all: Promise<unknown>;
+  /** Ends what is still running, at its next look at the mailbox. */
+  stop(): void;
+}
+
+function startThreads(threshold: number, sources: readonly string[]): Threads {
+  const machine = createShared({ ramMib, harts: sources.length });
   const ram = guestRam(machine);
-  const states = phases[0]!.map((_, index) => new HartState(machine.memory.buffer, index));
-  states.forEach((state, index) => {
-    ram.set(new Uint8Array(assemble(sourceOf(phases, index)).buffer), index * codeBytes);
+  const powerOnNs = process.hrtime.bigint();
+  const threads = sources.map((source, index) => {
+    const state = new HartState(machine.memory.buffer, index);
+    ram.set(new Uint8Array(assemble(source).buffer), index * codeBytes);
     state.setWide('pc', BigInt(ramBase + index * codeBytes));
+    state.setX(25, BigInt(ramBase + moved + index * 64));
     state.setX(26, BigInt(ramBase));
     state.setX(27, BigInt(ramBase + shared));
     state.setX(6, 1n);
-  });
-  const powerOnNs = process.hrtime.bigint();
-  const threads = states.map((_, index) => {
     const start: HartStart = {
       index, shared: machine, powerOnNs, firmware: false, resume: false, threshold,
     }; // prettier-ignore
@@ -47,12 +53,47 @@ export async function runHarts(threshold: number, phases: readonly Phase[]): Pro
     thread.postMessage(start);
     return thread;
   });
+  const bus = new Bus(machine.memory, machine.layout, nodeClock(powerOnNs, machine.memory));
+  return { ram, all: Promise.all(threads.map(ended)), stop: () => bus.stop(3) };
+}
+
+/** `threshold` 0: the interpreter alone. Gives RAM back when the machine has ended by itself. */
+export async function runHarts(threshold: number, phases: readonly Phase[]): Promise<DataView> {
+  const sources = phases[0]!.map((_, index) => sourceOf(phases, index));
+  const { ram, all, stop } = startThreads(threshold, sources);
   try {
-    await Promise.all(threads.map(ended));
+    await all;
   } finally {
-    new Bus(machine.memory, machine.layout, nodeClock(powerOnNs, machine.memory)).stop(3);
+    stop();
   }
   return new DataView(ram.buffer, ram.byteOffset, ram.byteLength);
+}
+
+/** One program on all harts that does not end by itself. s9 is where a hart says it has moved. */
+export class Hostile {
+  private readonly threads: Threads;
+  private readonly harts: number;
+
+  constructor(threshold: number, source: string, harts: number) {
+    this.harts = harts;
+    this.threads = startThreads(threshold, Array.from({ length: harts }, () => source));
+  }
+
+  /** Each hart has stored something at s9, and done so again after that was taken away. */
+  async untilAllMoved(rounds = 3): Promise<void> {
+    const { ram } = this.threads;
+    const words = new Int32Array(ram.buffer, ram.byteOffset + moved, this.harts * 16);
+    for (let round = 0; round < rounds; round++) {
+      for (let hart = 0; hart < this.harts; hart++) {
+        while (Atomics.exchange(words, hart * 16, 0) === 0) await sleep(5);
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.threads.stop();
+    await this.threads.all;
+  }
 }
 
 function ended(thread: Worker): Promise<void> {
