@@ -65,12 +65,15 @@ export class HartState {
     Atomics.and(this.i32, (this.base + fieldOffset('irq')) >> 2, ~bits);
   }
 
-  /** The next tick at which a timer is to raise its bit; an unsigned 64-bit number. */
-  nextDeadline(): bigint {
+  /**
+   * The first deadline after `ticks`; an unsigned 64-bit number. A bit that is set already says
+   * nothing: it may be an earlier deadline's, and the hart is about to take it back.
+   */
+  nextDeadline(ticks: number): bigint {
     let next = 0xffff_ffff_ffff_ffffn;
-    for (const [name, bit] of timers) {
+    for (const [name] of timers) {
       const deadline = this.deadline(name);
-      if ((this.word('irq') & bit) === 0 && deadline < next) next = deadline;
+      if (Number(deadline) > ticks && deadline < next) next = deadline;
     }
     return next;
   }

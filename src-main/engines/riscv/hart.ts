@@ -147,7 +147,9 @@ export class Hart {
 
   private idle(): void {
     const s = this.state;
-    const delta = Number(s.nextDeadline()) - this.clock.ticks();
+    const now = this.clock.ticks();
+    if (s.ring(now)) return;
+    const delta = Number(s.nextDeadline(now)) - now;
     if (delta > 0) this.sleep(delta > 1e12 ? 1e8 : delta / 10_000);
     if (!s.ring(this.clock.ticks())) s.poke(poke.irq);
   }
@@ -209,7 +211,7 @@ export class Hart {
   timerMoved(): void {
     const { i64 } = this.state;
     const until = Atomics.load(i64, (at.machine + machine.timerUntil) >> 3);
-    if (this.state.nextDeadline() >= until) return;
+    if (this.state.nextDeadline(this.clock.ticks()) >= until) return;
     Atomics.add(this.machineWords, machine.timer >> 2, 1);
     Atomics.notify(this.machineWords, machine.timer >> 2);
   }

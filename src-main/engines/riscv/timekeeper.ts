@@ -21,7 +21,7 @@ export function keepTime(memory: WebAssembly.Memory, layout: Layout, clock: Cloc
     let next = never;
     for (const hart of harts) {
       hart.ring(now);
-      const deadline = hart.nextDeadline();
+      const deadline = hart.nextDeadline(now);
       if (deadline < next) next = deadline;
     }
     Atomics.store(harts[0]!.i64, (at.machine + machine.timerUntil) >> 3, next);
