@@ -4,7 +4,7 @@
  */
 import { after, before, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { KernelRequest } from '../../src-main/contract/machine.ts';
@@ -147,6 +147,20 @@ suite('a confined guest', () => {
     assert.ok(!stdout.includes('\nsecret\n'));
     const machines = stdout.slice(stdout.indexOf(`== ${join(world.home, 'data/machines')}`));
     assert.deepEqual(machines.trim().split('\n').slice(1), ['tiny']);
+  });
+
+  test('has no file of the host written through a link that it made', async () => {
+    const secret = join(world.home, 'secret-of-the-host');
+    writeFileSync(secret, 'secret');
+    const { id } = await call('machine.get', { machine: 'tiny' });
+    const link = join(world.paths.run, id, 'paused');
+    const mounted = 'mkdir -p /tmp/h && mount -t hostfs none /tmp/h';
+    const { code } = await sh('tiny', `${mounted} && ln -s ${secret} /tmp/h${link}; umount /tmp/h`);
+    assert.equal(code, 0);
+    assert.ok(lstatSync(link).isSymbolicLink());
+    await call('machine.pause', { machine: 'tiny' });
+    await call('machine.resume', { machine: 'tiny' });
+    assert.equal(readFileSync(secret, 'utf8'), 'secret');
   });
 });
 

@@ -117,7 +117,9 @@ export class UmlMachine implements RunningMachine {
 
   async pause(): Promise<void> {
     await this.mconsole.request('stop');
-    writeFileSync(this.pausedMark, '');
+    // The guest reaches this folder too: what it has put there is not written through.
+    rmSync(this.pausedMark, { force: true });
+    writeFileSync(this.pausedMark, '', { flag: 'wx' });
     // With several processors the console stops only the one that answered.
     if (this.parts.plan.spec.cpus > 1) process.kill(this.pid, 'SIGSTOP');
   }
