@@ -1,6 +1,7 @@
 /**
- * Hears what the programs under `guest/` say on a console and takes the time: the host's clock,
- * when the word that a row begins or ends arrives, so that no guest's own clock counts.
+ * Hears what the programs under `guest/` say on a console and takes the time: by the host's clock,
+ * when the word that a row begins or ends arrives, so that no guest's own clock counts; or, where
+ * the guest's clock is the host's, by what they say, as words may come late and together.
  *
  *   const listener = new Listener({ cpuMs });
  *   …listener.hear(text) until it is true
@@ -28,7 +29,7 @@ export class Listener {
   private began: { ms: number; cpuMs: number };
   private readonly cpuMs: (() => number) | undefined;
 
-  /** Without `cpuMs`, processor time is what the programs say, which is right on the host alone. */
+  /** Without `cpuMs` both times are what the programs say. */
   constructor({ cpuMs }: { cpuMs?: () => number }) {
     this.cpuMs = cpuMs;
     this.began = this.now();
@@ -42,15 +43,14 @@ export class Listener {
     let isOver = false;
     for (const line of lines) {
       // The kernel may write before it, on the same line.
-      const [, verb, row = 'boot', answer = '', us] =
-        /@(\w+)(?: (\S+))?(?: (\S+) (\d+))?/.exec(line) ?? [];
+      const [, verb, row = 'boot', answer = '', cpuUs, us] =
+        /@(\w+)(?: (\S+))?(?: (\S+) (\d+) (\d+))?/.exec(line) ?? [];
       if (verb === 'begin') this.began = now;
       if (verb === 'ready' || verb === 'end') {
-        const cpuMs = this.cpuMs === undefined
-          ? Number(us ?? NaN) / 1000
-          : now.cpuMs - this.began.cpuMs;
-        const run: Run = { ms: now.ms - this.began.ms, cpuMs, answer };
-        this.runs.set(row, [...(this.runs.get(row) ?? []), run]);
+        const took = this.cpuMs === undefined
+          ? { ms: Number(us ?? NaN) / 1000, cpuMs: Number(cpuUs ?? NaN) / 1000 }
+          : { ms: now.ms - this.began.ms, cpuMs: now.cpuMs - this.began.cpuMs };
+        this.runs.set(row, [...(this.runs.get(row) ?? []), { ...took, answer }]);
       }
       if (verb === 'done') this.isDone = true;
       isOver ||= verb === 'done' || verb === 'failed';

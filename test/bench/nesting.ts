@@ -1,23 +1,22 @@
 /**
  * `npm run bench -- nesting [row…]`: machines inside machines on the native engine, three deep,
  * against the host itself. Each round makes the chain anew; every row runs at depth 0 (the host),
- * 1, 2 and 3 in turn. A figure is the least of all runs; ratios are to depth 0, of `boot` to 1.
+ * 1, 2 and 3 in turn, in many short runs, by the guest's clock, which in these kernels is the
+ * host's. A figure is the least of all runs; ratios are to depth 0, of `boot` to 1.
  *
- * Processor time, of all processes of the outermost machine, stands beside time: it alone holds on
- * a host that has other work. `memory` is by how much those processes have grown when the machine
- * of a depth runs: proportional shares, so that what they share counts once.
+ * `memory` is by how much the processes of the outermost machine have grown when the machine of a
+ * depth runs: proportional shares, so that what they share counts once.
  */
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatExt4 } from '../../src-main/images/node/ext4.ts';
-import { cpuSeconds, descendants } from '../../src-main/machine/node/processes.ts';
+import { runProgram } from '../../src-main/kernels/node/run.ts';
+import { descendants } from '../../src-main/machine/node/processes.ts';
 import { guestProgram, compilerObstacle } from './guest-program.ts';
 import { Listener, type Runs } from './listener.ts';
 import type { Table, TableOptions, TableResult } from './measure.ts';
 import { aligned } from './portable/report.ts';
 import { openWorld, type World } from './world.ts';
-import { native } from './portable/native.ts';
-import { follow } from './portable/peer.ts';
 
 /** A loop of whole numbers, then what the kernel does. */
 const programRows = ['integer', 'syscall', 'fault', 'fork', 'pipe'];
@@ -26,17 +25,14 @@ const machines = [
   { name: 'two', memoryMib: 384 },
   { name: 'three', memoryMib: 160 },
 ];
-/** The part of the work that is done at each depth, else the deepest would take minutes. */
-const parts = [1, 4, 10, 20];
-/** The loop is whole at every depth. */
-const wholeRows = new Set(['integer']);
-const repeats = 2;
+/** The part of the work that a run does at each depth: a short one is seldom interrupted. */
+const parts = [10, 15, 30, 60];
+const repeats = 8;
 const defaultRounds = 2;
 const settleMs = 1500;
 
-/** By `ROW UNIT DEPTH`. */
+/** By `ROW DEPTH`. */
 type Samples = Map<string, number[]>;
-type Unit = 'ms' | 'cpu ms' | 'MB';
 
 export const nesting: Table = {
   name: 'nesting',
@@ -45,7 +41,6 @@ export const nesting: Table = {
     const why = compilerObstacle('amd64');
     if (why !== undefined) throw new Error(why);
     const program = await guestProgram('amd64', options.say);
-    await native.prepare(options.say);
     const { rounds = defaultRounds } = options;
     const samples: Samples = new Map();
     for (let round = 0; round < rounds; round += 1) {
@@ -59,16 +54,10 @@ export const nesting: Table = {
 async function oneRound(program: string, options: TableOptions, samples: Samples): Promise<void> {
   const world = await openWorld();
   const isWanted = (row: string) => options.rows.length === 0 || options.rows.includes(row);
-  const keep = (row: string, unit: Unit, depth: number, values: readonly number[]) => {
+  const keep = (row: string, depth: number, values: readonly number[]) => {
     if (!isWanted(row)) return;
-    const key = `${row}, ${unit} ${depth}`;
-    samples.set(key, [...(samples.get(key) ?? []), ...values]);
-    options.say(`${key}: ${values.map((value) => value.toFixed(1)).join(' ')}`);
-  };
-  const keepRuns = (row: string, depth: number, runs: Runs, part: number) => {
-    const own = runs.get(row) ?? [];
-    keep(row, 'ms', depth, own.map(({ ms }) => ms * part));
-    keep(row, 'cpu ms', depth, own.map(({ cpuMs }) => cpuMs * part));
+    samples.set(`${row} ${depth}`, [...(samples.get(`${row} ${depth}`) ?? []), ...values]);
+    options.say(`${row} at depth ${depth}: ${values.map((value) => value.toFixed(1)).join(' ')}`);
   };
   try {
     await importProgram(world, program);
@@ -78,18 +67,19 @@ async function oneRound(program: string, options: TableOptions, samples: Samples
       const inside = outer === undefined ? {} : { inside: outer };
       await world.client.call('machine.create', { name, memoryMib, image: 'tiny', ...inside });
       await world.client.call('disk.add', { machine: name, image: 'programs' });
-      keep('boot', 'ms', index + 1, [await world.start(name)]);
+      keep('boot', index + 1, [await world.start(name)]);
       await new Promise((resolve) => setTimeout(resolve, settleMs));
       const nowBytes = sharesOf(outermostPid(world));
-      keep('memory', 'MB', index + 1, [(nowBytes - usedBytes) / 1e6]);
+      keep('memory', index + 1, [(nowBytes - usedBytes) / 1e6]);
       usedBytes = nowBytes;
     }
     for (const row of programRows.filter(isWanted)) {
-      const job = { rows: [row], harts: 1, repeats } as const;
-      keepRuns(row, 0, await follow(native.command(job)).runs, 1);
-      for (const [index, { name }] of machines.entries()) {
-        const part = wholeRows.has(row) ? 1 : parts[index + 1]!;
-        keepRuns(row, index + 1, await inMachine(world, name, row, part), part);
+      for (const [depth, part] of parts.entries()) {
+        const line = `rows=${row} repeats=${repeats} part=${part}`;
+        const runs = depth === 0
+          ? await onHost(program, line)
+          : await inMachine(world, machines[depth - 1]!.name, line);
+        keep(row, depth, (runs.get(row) ?? []).map(({ ms }) => ms * part));
       }
     }
   } finally {
@@ -113,18 +103,22 @@ async function importProgram(world: World, program: string): Promise<void> {
   if (state !== 'done') throw new Error(`the programs could not be imported: ${error}`);
 }
 
-async function inMachine(
-  world: World, machine: string, row: string, part: number,
-): Promise<Runs> {
-  const listener = new Listener({ cpuMs: () => cpuSeconds(outermostPid(world)) * 1000 });
-  const work = `/mnt/work rows=${row} repeats=${repeats} part=${part}`;
-  const argv = ['/bin/sh', '-c', `mount -r /dev/ubdb /mnt 2>/dev/null; exec ${work}`];
+async function onHost(program: string, line: string): Promise<Runs> {
+  const listener = new Listener({});
+  listener.hear(await runProgram([program, ...line.split(' ')], {}));
+  return listener.runs;
+}
+
+async function inMachine(world: World, machine: string, line: string): Promise<Runs> {
+  const listener = new Listener({});
+  const work = `mount -r /dev/ubdb /mnt 2>/dev/null; exec /mnt/work ${line}`;
+  const argv = ['/bin/sh', '-c', work];
   const stream = world.client.open('machine.exec', { machine, argv }, (bytes) => {
     // The first byte of each message says which output it is of.
     listener.hear(Buffer.from(bytes.subarray(1)).toString('latin1'));
   });
   await stream.result;
-  if (!listener.isDone) throw new Error(`${row} did not end in “${machine}”`);
+  if (!listener.isDone) throw new Error(`${line} did not end in “${machine}”`);
   return listener.runs;
 }
 
@@ -138,17 +132,18 @@ function sharesOf(pid: number): number {
 function report(samples: Samples): TableResult {
   const depths = [0, 1, 2, 3];
   const lines = [['row', ...depths.map((depth) => `depth ${depth}`), '÷ 1', '÷ 2', '÷ 3']];
-  const heads = new Set([...samples.keys()].map((key) => key.replace(/ \d$/, '')));
-  const rows = [...heads].map((row) => {
+  const rows = nesting.rows.flatMap((row) => {
     const least = depths.map((depth) => leastOf(samples.get(`${row} ${depth}`)));
-    const base = row.startsWith('memory') ? undefined : least[0] ?? least[1];
+    if (least.every((value) => value === undefined)) return [];
+    const unit = row === 'memory' ? 'MB' : 'ms';
+    const base = row === 'memory' ? undefined : least[0] ?? least[1];
     const ratios = least.map((value) =>
       value === undefined || base === undefined ? undefined : value / base);
     lines.push([
-      row, ...least.map((value) => value?.toFixed(1) ?? '–'),
+      `${row}, ${unit}`, ...least.map((value) => value?.toFixed(1) ?? '–'),
       ...ratios.slice(1).map((ratio) => ratio?.toFixed(2) ?? '–'),
     ]);
-    return { row, least, ratios };
+    return [{ row, unit, least, ratios }];
   });
   return {
     text: aligned(lines),

@@ -107,7 +107,7 @@ static void integer_prepare(int copy) {
 static uint32_t integer_run(int copy) {
   uint32_t seed = 11;
   uint16_t crc = (uint16_t)(copy * 0);
-  for (int round = 0; round < INTEGER_ROUNDS; round++) {
+  for (int round = 0; round < part_of(INTEGER_ROUNDS); round++) {
     crc = list_work(crc, &seed);
     crc = matrix_work(crc, (int16_t)round);
     for (int again = 0; again < 8; again++) crc = state_work(crc);

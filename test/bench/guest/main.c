@@ -2,8 +2,8 @@
  * Runs rows in turn and says on its console when each begins and ends, for the host to time:
  *
  *   @ready                          once, at the start
- *   @begin ROW … @end ROW ANSWER US    each time a row runs; the processor time it took by the
- *                                      kernel that runs it, which is the host's only on the host
+ *   @begin ROW … @end ROW ANSWER CPU TIME    each time a row runs; in microseconds, by the kernel
+ *                                            that runs it
  *   @failed WHAT, @done
  *
  * Its words are `rows=a,b copies=N repeats=N` and what rows ask for: on the host its arguments, and
@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WORDS_MAX = 64, LINE_MAX_BYTES = 4096 };
@@ -96,6 +97,12 @@ static long long used_us(int who) {
     + use.ru_stime.tv_usec;
 }
 
+static long long now_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
 /* What a copy tells when it is set up, and after each run. */
 struct report {
   uint32_t answer;
@@ -141,10 +148,12 @@ static void run_row(const struct row *row, int copies, int repeats) {
   hear(said[0], copies);
   for (int repeat = 0; repeat < repeats; repeat++) {
     printf("@begin %s\n", row->name);
+    long long began_us = now_us();
     for (int copy = 0; copy < copies; copy++)
       if (write(go[1], "g", 1) != 1) fail("go");
     struct report report = hear(said[0], copies);
-    printf("@end %s %u %lld\n", row->name, report.answer, report.us);
+    long long took_us = now_us() - began_us;
+    printf("@end %s %u %lld %lld\n", row->name, report.answer, report.us, took_us);
   }
   close(go[1]);
   close(said[0]);
