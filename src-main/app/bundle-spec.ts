@@ -59,6 +59,7 @@ export function adoptSpec(text: string, disks: readonly { id: string }[], here: 
     kernel: undefined,
     commandLine: undefined,
     confinement: undefined,
+    shares: undefined,
     nics: nics.length > 0 ? nics : undefined,
     tags: tags.length > 0 ? tags : undefined,
   });
@@ -87,6 +88,9 @@ function leftOutOf(given: MachineSpec, here: Here): string[] {
   }
   if (given.kernel !== 'auto') {
     said.push(`It asked for the kernel “${given.kernel}”; here one is chosen for it.`);
+  }
+  if (given.shares.length > 0) {
+    said.push('The folders of its host that it shared are left out.');
   }
   for (const network of new Set(given.nics.map((nic) => nic.network))) {
     if (!here.hasNetwork(network)) said.push(`There is no network “${network}” here.`);

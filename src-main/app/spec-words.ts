@@ -11,6 +11,7 @@ const atNextStart = [
   'commandLine',
   'consoles',
   'confinement',
+  'shares',
 ] as const satisfies (keyof MachineSpec)[];
 
 /** The contract's name of a setting. */
@@ -20,7 +21,9 @@ function updateKey(key: (typeof atNextStart)[number]): string {
 
 /** What of its settings a kernel was not started with, by the contract's names. */
 export function pendingKeys(spec: MachineSpec, started: MachineSpec): string[] {
-  return atNextStart.filter((key) => spec[key] !== started[key]).map(updateKey);
+  const differs = (key: keyof MachineSpec) =>
+    JSON.stringify(spec[key]) !== JSON.stringify(started[key]);
+  return atNextStart.filter(differs).map(updateKey);
 }
 
 /** A disk as it is written in machine.yaml: no defaults, sizes as text. */

@@ -57,6 +57,20 @@ export const snapshotView = z.object({
 });
 export type SnapshotView = z.infer<typeof snapshotView>;
 
+export const sharesMax = 4;
+
+/** A folder of the host that a guest sees, under /mnt/TAG once its agent has mounted it. */
+export const shareView = z.object({
+  tag: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,30}$/, 'a tag is a-z, 0-9, . _ and -'),
+  /** Absolute, not the root. A kernel's mount options and a shell take its characters whole. */
+  path: z
+    .string()
+    .max(1000)
+    .regex(/^(\/(?!\.\.?(\/|$))[\w.@+-]+)+$/, 'an absolute path of letters, digits, . _ @ + -'),
+  readOnly: z.boolean(),
+});
+export type ShareView = z.infer<typeof shareView>;
+
 /** What the agent inside the guest has told us; absent until it answers. */
 export const guestView = z.object({
   hostname: z.string(),
@@ -99,6 +113,7 @@ export const machineView = z.object({
   nics: z.array(nicView),
   /** The newest first. */
   snapshots: z.array(snapshotView),
+  shares: z.array(shareView),
   tags: z.array(z.string()),
   notes: z.string(),
   confinement: z.enum(['on', 'off', 'unavailable']),
@@ -238,6 +253,8 @@ export const updateMachine = z.strictObject({
   commandLine: z.string().max(1024).optional(),
   consoles: z.number().int().min(1).max(8).optional(),
   confinement: z.enum(['on', 'off']).optional(),
+  /** All of them; only those who may name host paths change them. */
+  shares: z.array(shareView.strict()).max(sharesMax).optional(),
   tags: z.array(z.string().max(40)).max(32).optional(),
   notes: z.string().max(20000).optional(),
 });

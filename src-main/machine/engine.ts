@@ -4,7 +4,7 @@
  * on one operating-system process that goes on living when we do not.
  */
 import type { TranslatorView } from '../contract/machine.ts';
-import type { MachineSpec } from './spec.ts';
+import type { MachineSpec, ShareSpec } from './spec.ts';
 
 /** A disk as the engine is to open it: a raw file, or an overlay over a raw file. */
 export interface PlannedDisk {
@@ -143,6 +143,8 @@ export interface RunningMachine {
   monitor?(line: string): Promise<string>;
   /** Asks the guest's init to shut down, by Ctrl-Alt-Del or the like. */
   askToStop(): Promise<void>;
+  /** A shell script that mounts a shared folder in the guest. */
+  mountScript(share: ShareSpec): string;
   kill(): void;
   /** Takes free memory from the guest, which frees it on the host, and hands it back empty. */
   reclaim(bytes: number): Promise<void>;

@@ -9,7 +9,7 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { Refusal } from '../base/refusal.ts';
-import { engineName, machineName } from '../contract/machine.ts';
+import { engineName, machineName, sharesMax, shareView } from '../contract/machine.ts';
 
 const sizePattern = /^(\d{1,12})(?:\s*(B|KiB|MiB|GiB|K|M|G))?$/;
 const unitBytes: Record<string, number> = {
@@ -72,6 +72,11 @@ export const nicSpec = z.strictObject({
 });
 export type NicSpec = z.output<typeof nicSpec>;
 
+export const shareSpec = shareView.extend({
+  readOnly: z.boolean().default(true),
+}).strict(); // prettier-ignore
+export type ShareSpec = z.output<typeof shareSpec>;
+
 export const specSchema = z.strictObject({
   apiVersion: z.literal('nymph/v1').default('nymph/v1'),
   id: z.string().regex(/^[0-9a-f]{8}$/, 'an id is eight hexadecimal digits'),
@@ -94,6 +99,8 @@ export const specSchema = z.strictObject({
   confinement: z.enum(['on', 'off']).default('on'),
   disks: z.array(diskSpec).max(8).default([]),
   nics: z.array(nicSpec).max(4).default([]),
+  /** Folders of the host that its guest sees. */
+  shares: z.array(shareSpec).max(sharesMax).default([]),
   tags: z.array(z.string().max(40)).max(32).default([]),
   notes: z.string().max(20000).default(''),
 });
@@ -126,6 +133,10 @@ export function parseSpec(text: string): MachineSpec {
       }
       seen.add(disk[key]);
     }
+  }
+  const tags = spec.shares.map(({ tag }) => tag);
+  if (new Set(tags).size !== tags.length) {
+    throw new Refusal('bad-input', 'machine.yaml gives two shared folders the same tag.');
   }
   const slots = spec.nics.map((nic) => nic.slot);
   if (new Set(slots).size !== slots.length) {
@@ -206,9 +217,9 @@ function faultOf(issue: Issue, document: Document.Parsed, lines: LineCounter): R
   let said = issue.message;
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0]!;
-    const known = Object.keys(
-      path[0] === 'disks' ? diskSpec.shape : path[0] === 'nics' ? nicSpec.shape : specSchema.shape,
-    );
+    const lists = { disks: diskSpec, nics: nicSpec, shares: shareSpec };
+    const inside = lists[path[0] as keyof typeof lists] ?? specSchema;
+    const known = Object.keys(inside.shape);
     const near = known.find((candidate) => distance(candidate, key) <= 2);
     said = `there is no key “${key}”${near ? `; did you mean “${near}”?` : ''}`;
     path = [...path, key];

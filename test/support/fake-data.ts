@@ -47,6 +47,7 @@ export function machineOf(some: Some, nowMs: number): MachineView {
     ],
     nics: [],
     snapshots: [],
+    shares: [],
     tags: [],
     notes: '',
     confinement: 'on',

@@ -6,7 +6,7 @@ import { Refusal } from '../../base/refusal.ts';
 import { methods, type MethodName, type Params, type Result } from '../../contract/methods.ts';
 import type { EventName, Events } from '../../contract/events.ts';
 import type { Api, Caller, Connection } from '../../rpc/server.ts';
-import { editSpec } from '../../machine/spec.ts';
+import { editSpec, parseSpec, type MachineSpec } from '../../machine/spec.ts';
 import type { App } from './app.ts';
 import type { Driver } from './driver.ts';
 import { detachDisk } from './plugging.ts';
@@ -135,13 +135,19 @@ function machineHandlers(app: App) {
       for (const image of extra) await app.machines.addDisk(driver, { image });
       return app.viewMachine(driver);
     },
-    'machine.update': ({ machine, changes }: Params<'machine.update'>) =>
-      then(machine, (driver) => updateMachine(app, driver, changes)),
+    'machine.update': ({ machine, changes }: Params<'machine.update'>, caller: Caller) => {
+      if (changes.shares) mustBeTrusted(caller);
+      return then(machine, (driver) => updateMachine(app, driver, changes));
+    },
     'machine.config': async ({ machine }: Params<'machine.config'>) => ({
       text: await app.store.readSpec(find(machine).name),
     }),
-    'machine.setConfig': ({ machine, text }: Params<'machine.setConfig'>) =>
-      then(machine, (driver) => driver.setText(text)),
+    'machine.setConfig': ({ machine, text }: Params<'machine.setConfig'>, caller: Caller) => {
+      const shares = (spec?: MachineSpec) => JSON.stringify(spec?.shares ?? []);
+      const driver = find(machine);
+      if (shares(parseSpec(text)) !== shares(driver.spec)) mustBeTrusted(caller);
+      return then(machine, () => driver.setText(text));
+    },
     'machine.remove': async ({ machine, force, children }: Params<'machine.remove'>) => {
       await app.machines.remove(find(machine), force, children);
       await app.announceTrash();

@@ -25,6 +25,7 @@ import type { Planner } from './planner.ts';
 import {
   discardSuspended, isSuspended, listSnapshots, prepareSuspended, readSuspended,
 } from './saved-states.ts'; // prettier-ignore
+import { mountShares } from './share-mounts.ts';
 import { wake } from './wake.ts';
 
 const logLinesMax = 500;
@@ -80,8 +81,7 @@ export class Driver {
   /** What of its settings the running kernel was not started with. */
   get pending(): string[] {
     const { spec, startedSpec: started } = this;
-    if (!this.alive || !spec || !started) return [];
-    return pendingKeys(spec, started);
+    return this.alive && spec && started ? pendingKeys(spec, started) : [];
   }
 
   get alive(): boolean {
@@ -400,6 +400,7 @@ export class Driver {
         if (this.running !== running) return;
         this.bootMs ??= running.ours ? Math.round(clock.elapsedMs() - this.startedAtMs) : undefined;
         if (!this.apply({ type: 'userland' })) this.tell();
+        void mountShares(this.startedSpec, running, this.inGuest, (said) => this.note(said));
       },
       onChange: () => this.tell(),
       onTrouble: (sentence) => {
@@ -435,10 +436,8 @@ export class Driver {
     }
   }
 
-  readonly inGuest: InGuest = (script) => {
-    if (this.guest) return this.guest.script(script);
-    return Promise.reject(this.noAgent('be told'));
-  };
+  readonly inGuest: InGuest = (script) =>
+    this.guest?.script(script) ?? Promise.reject(this.noAgent('be told'));
 
   private noAgent(use: string): Refusal {
     return new Refusal('unavailable', `“${this.name}” has no agent to ${use}.`);

@@ -2,7 +2,7 @@
  * From what a machine is told to be to what an engine is to do: picks the kernel, finds the files
  * below its disks, and refuses before anything has happened what the host cannot give.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import type { EngineName } from '../../contract/machine.ts';
@@ -58,6 +58,7 @@ export class Planner {
     // One that runs inside another takes its memory from that one's.
     if (inside) this.refuseHost(inside);
     else this.refuseMemory(name, spec);
+    refuseShares(spec, inside);
     const chosen = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
     const { kernel, cpus, seccomp, choice } = chosen;
     if (!existsSync(kernel.path)) {
@@ -136,6 +137,16 @@ function refuseOwnLibraries({ id, sharedLibraries }: KernelInfo): void {
     `The kernel “${id}” has libraries of its own, so it runs in a compartment only; ` +
       'build ours with "nymph kernel build".',
   );
+}
+
+function refuseShares({ shares }: MachineSpec, inside: Inside | undefined): void {
+  if (inside && shares.length > 0) {
+    throw new Refusal('unsupported', 'A machine inside another cannot share folders of the host.');
+  }
+  for (const { path } of shares) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
+    throw new Refusal('not-found', `The folder “${path}” that is to be shared is not there.`);
+  }
 }
 
 export function availableMemoryBytes(): number | undefined {

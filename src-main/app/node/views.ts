@@ -47,6 +47,7 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     disks: spec ? viewDisks(driver, sources) : [],
     nics: spec ? viewNics(driver, sources) : [],
     snapshots: [...driver.snapshots],
+    shares: (spec?.shares ?? []).map((share) => ({ ...share })),
     tags: spec?.tags ?? [],
     notes: spec?.notes ?? '',
     confinement: confinementOf(spec, works),

@@ -5,6 +5,7 @@
  */
 import type { DescriptorLayout } from '../../machine/descriptors.ts';
 import type { LaunchPlan } from '../../machine/engine.ts';
+import type { ShareSpec } from '../../machine/spec.ts';
 import { board } from './board.ts';
 import { ramMibMax } from './machine.ts';
 
@@ -19,6 +20,7 @@ export interface MachineFile {
   readonly layout: DescriptorLayout;
   readonly disks: readonly { id: string; index: number; path: string; backing?: string }[];
   readonly nics: readonly { slot: number; mac: string }[];
+  readonly shares: readonly ShareSpec[];
   /** The file of a saved state from which it goes on, once, instead of booting. */
   readonly resume?: string;
 }
@@ -35,7 +37,8 @@ export const slots = {
   disks: 9,
   nics: 17,
   balloon: 21,
-  count: 22,
+  shares: 24,
+  count: 28,
 } as const;
 
 export const disksMax = slots.nics - slots.disks;
@@ -96,6 +99,7 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
       ...(backing === undefined ? {} : { backing }),
     })),
     nics: spec.nics.map(({ slot, mac }) => ({ slot, mac })),
+    shares: spec.shares,
     ...(plan.resume === undefined ? {} : { resume: plan.resume }),
   };
 }

@@ -43,3 +43,75 @@ export interface Clock {
 export interface Random {
   fill(into: Uint8Array): void;
 }
+
+/** What a guest is told of a file, as stat(2) has it. */
+export interface FileStat {
+  /** Type and permissions, Linux's bits. */
+  readonly mode: number;
+  readonly inode: bigint;
+  readonly links: bigint;
+  readonly size: bigint;
+  readonly blocks: bigint;
+  readonly owned: boolean;
+  readonly accessNs: bigint;
+  readonly modifyNs: bigint;
+  readonly changeNs: bigint;
+}
+
+export type FileTime = number | 'now';
+
+export interface FileChanges {
+  mode?: number;
+  size?: number;
+  /** Seconds since 1970, or the present time; one that is absent stays. */
+  times?: { access?: FileTime; modify?: FileTime };
+}
+
+/** One file of a shared folder, of any kind. It stays the same file when its name changes. */
+export interface FolderNode {
+  stat(): FileStat;
+  /** `name` is one component. The folder itself is its own parent. */
+  child(name: string): FolderNode;
+  readonly parent: FolderNode;
+  /** Names by which it was reached from the folder; they may be another file's by now. */
+  names(): string[];
+  readLink(): string;
+  change(changes: FileChanges): void;
+  /** Names in this directory, without itself and its parent. */
+  list(): string[];
+  open(how: { write: boolean; read: boolean; truncate: boolean }): FolderFile;
+  create(name: string, how: { write: boolean; read: boolean; mode: number }): FolderFile;
+  makeDirectory(name: string, mode: number): void;
+  makeLink(name: string, target: string): void;
+  makeHardLink(name: string, to: FolderNode): void;
+  remove(name: string, directory: boolean): void;
+  rename(name: string, into: FolderNode, newName: string): void;
+  /** Nodes are counted: each that was handed out is released once. */
+  retain(): FolderNode;
+  release(): void;
+}
+
+export interface FolderFile {
+  read(offset: number, length: number): Uint8Array;
+  write(offset: number, bytes: Uint8Array): number;
+  flush(): void;
+  close(): void;
+}
+
+/** A folder of the host. All of it throws `FileError`, and never reaches outside the folder. */
+export interface FolderPort {
+  readonly readOnly: boolean;
+  root(): FolderNode;
+  /** Sizes in bytes. */
+  space(): { blockBytes: number; total: bigint; free: bigint; files: bigint; filesFree: bigint };
+}
+
+/** An error that the guest is told by its Linux number. */
+export class FileError extends Error {
+  readonly errno: number;
+
+  constructor(errno: number, said: string) {
+    super(said);
+    this.errno = errno;
+  }
+}

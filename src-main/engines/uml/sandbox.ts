@@ -1,9 +1,11 @@
 /**
  * The compartment of a native machine: its kernel, the libraries that kernel names, its initramfs
- * and the images below its overlays, all read-only; its own folder and its run directory.
+ * and the images below its overlays, all read-only; its own folder, its run directory, and the
+ * folders that its owner shares with it.
  */
 import { compartmentArguments } from '../../machine/compartment.ts';
 import type { LaunchPlan } from '../../machine/engine.ts';
+import { sharedFolders } from '../../machine/shares.ts';
 
 export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
   return compartmentArguments({
@@ -11,9 +13,14 @@ export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
       plan.kernel.path,
       plan.initramfs,
       ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
+      ...sharedFolders(plan.spec, { readOnly: true }),
     ],
     libraries: plan.kernel.sharedLibraries,
-    writable: [plan.directory, plan.runDirectory],
+    writable: [
+      plan.directory,
+      plan.runDirectory,
+      ...sharedFolders(plan.spec, { readOnly: false }),
+    ],
     directory: plan.directory,
     home: plan.runDirectory,
     infoFd,

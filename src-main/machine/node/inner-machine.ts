@@ -160,6 +160,11 @@ export abstract class InnerMachine implements RunningMachine {
   ): Promise<void>;
   abstract askToStop(): Promise<void>;
 
+  /** Never asked for: the planner refuses a machine inside another its shared folders. */
+  mountScript(): string {
+    return 'false';
+  }
+
   networkEnd(slot: number): number | undefined {
     return this.pump.farEnd(slot);
   }

@@ -17,6 +17,7 @@ import { inspectCommands } from './commands/inspect.ts';
 import { monitorCommands } from './commands/monitor.ts';
 import { networkCommands } from './commands/network.ts';
 import { savedCommands } from './commands/saved.ts';
+import { shareCommands } from './commands/share.ts';
 import { data, json, say } from './print.ts';
 
 export type Words = {
@@ -51,6 +52,7 @@ const commands: Commands = {
   ...monitorCommands,
   ...imageCommands,
   ...networkCommands,
+  ...shareCommands,
   ...kernelCommands,
 };
 

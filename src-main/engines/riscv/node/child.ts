@@ -15,6 +15,8 @@ import { Socket } from 'node:net';
 import { syncDirectory } from '../../../base/node/files.ts';
 import { Refusal } from '../../../base/refusal.ts';
 import { VirtioConsole } from '../devices/virtio/console.ts';
+import { NinePServer } from '../devices/nine-p/server.ts';
+import { VirtioNineP } from '../devices/virtio/nine-p.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
 import { jitReport } from '../jit/report.ts';
 import { reasonFile, slots, type MachineFile } from '../machine-file.ts';
@@ -22,6 +24,7 @@ import type { ConsolePort } from '../ports.ts';
 import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
+import { hostFolder } from './host-folder.ts';
 import { readImage } from './image-file.ts';
 import { Plugs, type Make } from './plugs.ts';
 import { run, type Boot, type Ended, type Power, type Resume } from './run.ts';
@@ -107,7 +110,8 @@ async function main(): Promise<number> {
     openControlDoor(controlPath(runDirectory), verbs);
     for (let { resume } = file; ; resume = undefined) {
       console0.tail = '';
-      const lines = { first, consoles, agent, frames, plugs, balloon, saving };
+      const { shares } = file;
+      const lines = { first, consoles, agent, frames, plugs, balloon, saving, shares };
       const from = resume === undefined ? bootOf(file) : await savedOf(resume);
       const ended = await powerOn(from, lines, (power) => {
         machine = power;
@@ -139,6 +143,7 @@ type Lines = {
   plugs: Plugs;
   balloon: Balloon;
   saving: Saving;
+  shares: MachineFile['shares'];
 };
 
 function bootOf(file: MachineFile): Boot {
@@ -167,7 +172,7 @@ async function savedOf(path: string): Promise<Resume> {
 
 async function powerOn(
   from: Boot | Resume,
-  { first, consoles, agent, frames, plugs, balloon, saving }: Lines,
+  { first, consoles, agent, frames, plugs, balloon, saving, shares }: Lines,
   onPower: (machine: Power) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
@@ -175,6 +180,10 @@ async function powerOn(
     new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) });
   devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
   devices[slots.balloon] = balloon.maker();
+  shares.forEach(({ tag, path, readOnly }, n) => {
+    devices[slots.shares + n] = (wiring) =>
+      new VirtioNineP(wiring, new NinePServer(hostFolder(path, readOnly)), tag);
+  });
   consoles.slice(1).forEach((port, n) => {
     devices[slots.consoles + n] = (wiring) => new VirtioConsole(wiring, port, 80, 24);
   });

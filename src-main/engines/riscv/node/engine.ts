@@ -11,6 +11,7 @@ import { nodeProgram, outsideArchive } from '../../../base/node/program.ts';
 import { compartmentArguments } from '../../../machine/compartment.ts';
 import { nicSlots, type DescriptorLayout } from '../../../machine/descriptors.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
+import { sharedFolders } from '../../../machine/shares.ts';
 import { findChild, startChild, type Program } from '../../../machine/node/child.ts';
 import { findByArgument } from '../../../machine/node/processes.ts';
 import { machineFile, memoryBytesMax } from '../machine-file.ts';
@@ -71,6 +72,7 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
     env: { HOME: plan.runDirectory },
   };
   if (!plan.confined) return program;
+  const { spec } = plan;
   const compartment = compartmentArguments({
     readOnly: [
       ...systemFolders,
@@ -81,8 +83,9 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
       plan.initramfs,
       ...(plan.kernel.modules === undefined ? [] : [plan.kernel.modules]),
       ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
+      ...sharedFolders(spec, { readOnly: true }),
     ],
-    writable: [plan.directory, plan.runDirectory],
+    writable: [plan.directory, plan.runDirectory, ...sharedFolders(spec, { readOnly: false })],
     directory: plan.directory,
     home: plan.runDirectory,
     infoFd: layout.count,

@@ -17,6 +17,8 @@ import type {
   RunningMachine,
 } from '../../../machine/engine.ts';
 import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/child.ts';
+import { mountAt } from '../../../machine/shares.ts';
+import type { ShareSpec } from '../../../machine/spec.ts';
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
 import { bindScript, inUseCode, unbindScript } from '../guest-scripts.ts';
@@ -171,6 +173,11 @@ export class PortableMachine implements RunningMachine {
 
   askToStop(): Promise<void> {
     return refuse('Its guest has no agent to pass the wish on; force it off instead.');
+  }
+
+  mountScript({ tag, readOnly }: ShareSpec): string {
+    const how = `trans=virtio,version=9p2000.L,${readOnly ? 'ro' : 'rw'}`;
+    return mountAt(tag, `-t 9p -o ${how} ${tag}`);
   }
 
   kill(): void {

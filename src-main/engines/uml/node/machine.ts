@@ -19,6 +19,8 @@ import type {
 import { Refusal } from '../../../base/refusal.ts';
 import type { DescriptorLayout } from '../../../machine/descriptors.ts';
 import { childExit, strangerExit, takeNetworkEnd } from '../../../machine/node/child.ts';
+import { mountAt } from '../../../machine/shares.ts';
+import type { ShareSpec } from '../../../machine/spec.ts';
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import {
   compartmentOf,
@@ -141,6 +143,10 @@ export class UmlMachine implements RunningMachine {
 
   async askToStop(): Promise<void> {
     await this.mconsole.request('cad');
+  }
+
+  mountScript({ tag, path }: ShareSpec): string {
+    return mountAt(tag, `-t hostfs -o ${path} none`);
   }
 
   kill(): void {
