@@ -37,6 +37,7 @@ export const slots = {
   disks: 9,
   nics: 17,
   balloon: 21,
+  keyboard: 23,
   shares: 24,
   count: 28,
 } as const;

@@ -10,6 +10,7 @@ import type { Layout } from '../layout.ts';
 import type { Clock } from '../ports.ts';
 import { Plic } from './plic.ts';
 import { Ring } from './ring.ts';
+import { GoldfishRtc, rtcBytes } from './rtc.ts';
 import { Uart } from './uart.ts';
 import { VirtioRegisters } from './virtio/registers.ts';
 
@@ -19,19 +20,17 @@ export const consoleInSize = 0x1000;
 export class Bus {
   readonly plic: Plic;
   readonly uart: Uart;
+  readonly rtc: GoldfishRtc;
   readonly virtio: VirtioRegisters[] = [];
   readonly consoleOutRing: Ring;
   readonly consoleInRing: Ring;
   /** The registers of all front halves by name: with the harts, what a machine is besides RAM. */
   readonly blocks = new Map<string, Int32Array>();
   private readonly words: Int32Array;
-  private readonly rtcWords: Int32Array;
-  private readonly clock: Clock;
   private readonly harts: HartState[] = [];
 
   constructor(memory: WebAssembly.Memory, layout: Layout, clock: Clock) {
     const { buffer } = memory;
-    this.clock = clock;
     this.words = new Int32Array(buffer, at.machine, 64);
     for (let n = 0; n < layout.harts; n++) this.harts.push(new HartState(buffer, n));
     this.consoleOutRing = new Ring(buffer, at.consoleOut, consoleOutSize);
@@ -42,7 +41,8 @@ export class Bus {
       return view;
     };
     this.plic = new Plic(block('plic', registers.plic, 256), this.harts);
-    this.rtcWords = block('rtc', registers.rtc, 16);
+    const rtcWords = block('rtc', registers.rtc, 16);
+    this.rtc = new GoldfishRtc(rtcWords, clock, (level) => this.plic.setLine(board.rtcIrq, level));
     this.uart = new Uart(
       block('uart', registers.uart, 16),
       this.consoleOutRing,
@@ -108,6 +108,13 @@ export class Bus {
     }
   }
 
+  /** To be called once a second at least. */
+  lookAtAlarm(): void {
+    this.lock();
+    this.rtc.look();
+    this.unlock();
+  }
+
   private loadLocked(pa: number, size: number): number {
     if (pa >= board.virtio && pa < board.virtio + board.virtioCount * board.virtioStride) {
       const n = (pa - board.virtio) >> 12;
@@ -117,7 +124,7 @@ export class Bus {
       return size === 4 ? this.plic.load(pa - board.plic) : 0;
     }
     if (pa >= board.uart && pa < board.uart + 8) return this.uart.load(pa - board.uart);
-    if (pa >= board.rtc && pa < board.rtc + 0x24) return this.loadRtc(pa - board.rtc);
+    if (pa >= board.rtc && pa < board.rtc + rtcBytes) return this.rtc.load(pa - board.rtc);
     return 0;
   }
 
@@ -129,17 +136,9 @@ export class Bus {
       if (size === 4) this.plic.store(pa - board.plic, value);
     } else if (pa >= board.uart && pa < board.uart + 8) {
       this.uart.store(pa - board.uart, value & 0xff);
+    } else if (pa >= board.rtc && pa < board.rtc + rtcBytes) {
+      this.rtc.store(pa - board.rtc, value);
     } else if (pa === board.syscon) this.syscon(value & 0xffff);
-  }
-
-  /** Goldfish RTC: reading the low word latches the high one; nanoseconds. Alarms are not there. */
-  private loadRtc(offset: number): number {
-    if (offset === 0) {
-      const ns = BigInt(Math.floor(this.clock.wallMs())) * 1_000_000n;
-      this.rtcWords[0] = Number(BigInt.asIntN(32, ns >> 32n));
-      return Number(BigInt.asIntN(32, ns));
-    }
-    return offset === 4 ? this.rtcWords[0]! : 0;
   }
 
   private syscon(value: number): void {

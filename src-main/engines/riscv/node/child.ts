@@ -26,6 +26,7 @@ import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
 import { hostFolder } from './host-folder.ts';
 import { readImage } from './image-file.ts';
+import { Keyboard } from './keyboard.ts';
 import { Plugs, type Make } from './plugs.ts';
 import { run, type Boot, type Ended, type Power, type Resume } from './run.ts';
 import { Saving } from './saving.ts';
@@ -95,6 +96,7 @@ async function main(): Promise<number> {
   try {
     const plugs = new Plugs(file, frames);
     const balloon = new Balloon();
+    const keyboard = new Keyboard();
     const report = async () => ({ ...jitReport(mustBeOn(machine).memory.buffer, file.cpus) });
     const saving = new Saving(async () => {
       // The thread that waits for frames ends by itself only.
@@ -104,6 +106,7 @@ async function main(): Promise<number> {
     const verbs = new Map([
       ...plugs.verbs(),
       ...balloon.verbs(),
+      ...keyboard.verbs(),
       ...saving.verbs(),
       ['jit', report] as const,
     ]);
@@ -111,12 +114,13 @@ async function main(): Promise<number> {
     for (let { resume } = file; ; resume = undefined) {
       console0.tail = '';
       const { shares } = file;
-      const lines = { first, consoles, agent, frames, plugs, balloon, saving, shares };
+      const lines = { first, consoles, agent, frames, plugs, balloon, keyboard, saving, shares };
       const from = resume === undefined ? bootOf(file) : await savedOf(resume);
       const ended = await powerOn(from, lines, (power) => {
         machine = power;
       });
-      if (ended.reason === 'poweroff') return 0;
+      const over = ended.reason === 'poweroff' || (ended.reason === 'reset' && keyboard.asked);
+      if (over) return 0;
       if (ended.reason === 'failure' || /Kernel panic - not syncing/.test(console0.tail)) return 1;
     }
   } catch (thrown) {
@@ -142,6 +146,7 @@ type Lines = {
   frames: FrameSlots;
   plugs: Plugs;
   balloon: Balloon;
+  keyboard: Keyboard;
   saving: Saving;
   shares: MachineFile['shares'];
 };
@@ -172,7 +177,7 @@ async function savedOf(path: string): Promise<Resume> {
 
 async function powerOn(
   from: Boot | Resume,
-  { first, consoles, agent, frames, plugs, balloon, saving, shares }: Lines,
+  { first, consoles, agent, frames, plugs, balloon, keyboard, saving, shares }: Lines,
   onPower: (machine: Power) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
@@ -180,6 +185,7 @@ async function powerOn(
     new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) });
   devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
   devices[slots.balloon] = balloon.maker();
+  devices[slots.keyboard] = keyboard.maker();
   shares.forEach(({ tag, path, readOnly }, n) => {
     devices[slots.shares + n] = (wiring) =>
       new VirtioNineP(wiring, new NinePServer(hostFolder(path, readOnly)), tag);

@@ -171,8 +171,8 @@ export class PortableMachine implements RunningMachine {
     return existsSync(path) ? { reason: readFileSync(path, 'utf8').slice(0, 500) } : {};
   }
 
-  askToStop(): Promise<void> {
-    return refuse('Its guest has no agent to pass the wish on; force it off instead.');
+  async askToStop(): Promise<void> {
+    await this.ask({ do: 'ctrl-alt-del' });
   }
 
   mountScript({ tag, readOnly }: ShareSpec): string {
@@ -208,10 +208,6 @@ export class PortableMachine implements RunningMachine {
 
 function lowestFree(taken: readonly number[]): number {
   for (let number = 0; ; number++) if (!taken.includes(number)) return number;
-}
-
-function refuse(sentence: string): Promise<never> {
-  return Promise.reject(new Refusal('unsupported', sentence));
 }
 
 /** All that the process holds: the guest's memory, the translator and its code. */

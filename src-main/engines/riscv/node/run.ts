@@ -215,7 +215,7 @@ const chunk = new Uint8Array(4096);
 /** The I/O thread's life: sleep on the doorbell, drain consoles and queues. */
 async function serve(
   memory: WebAssembly.Memory,
-  { devices, still }: Board,
+  { bus, devices, still }: Board,
   lines: ConsoleLines,
   options: Pick<RunOptions, 'onWake'>,
 ): Promise<Ended['reason']> {
@@ -226,6 +226,7 @@ async function serve(
       lines.drain();
       lines.feed();
       options.onWake?.();
+      bus.lookAtAlarm();
       for (const device of devices) device.service();
     }
     const stop = Atomics.load(words, machine.stop >> 2);

@@ -1,12 +1,14 @@
-/** virtio-blk (virtio 1.2, 5.2): read, write, flush, discard, id; one queue. */
+/** virtio-blk (virtio 1.2, 5.2): read, write, flush, discard, id; a queue for each processor. */
 import type { BlockPort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Wiring } from './device.ts';
 import { gather, scatter, total } from './queue.ts';
+import { maxQueues } from './registers.ts';
 import type { Chain, Queue } from './queue.ts';
 
 const feature = {
-  segMax: 1 << 2, readOnly: 1 << 5, blockSize: 1 << 6, flush: 1 << 9, discard: 1 << 13,
+  segMax: 1 << 2, readOnly: 1 << 5, blockSize: 1 << 6, flush: 1 << 9, queues: 1 << 12,
+  discard: 1 << 13,
 }; // prettier-ignore
 const request = { in: 0, out: 1, flush: 4, id: 8, discard: 11 } as const;
 const status = { ok: 0, failed: 1, unsupported: 2 } as const;
@@ -21,15 +23,17 @@ export class VirtioBlock extends VirtioDevice {
 
   constructor(wiring: Wiring, port: BlockPort, name: string) {
     const features =
-      feature.segMax | feature.blockSize | feature.flush |
+      feature.segMax | feature.blockSize | feature.flush | feature.queues |
       (port.readOnly ? feature.readOnly : feature.discard); // prettier-ignore
-    super(wiring, { deviceId: 2, features, queues: 1, queueMax: 256 });
+    const queues = Math.min(wiring.layout.harts, maxQueues);
+    super(wiring, { deviceId: 2, features, queues, queueMax: 256 });
     this.port = port;
     this.name = name;
     const config = this.configView();
     config.setBigUint64(0, BigInt(port.sectorCount), true);
     config.setUint32(12, 126, true);
     config.setUint32(20, 512, true);
+    config.setUint16(34, queues, true);
     config.setUint32(36, discardSectorsMax, true);
     config.setUint32(40, discardSegmentsMax, true);
     config.setUint32(44, 1, true);

@@ -2,6 +2,8 @@
  * The register file of one virtio-mmio device (version 2), in shared words. The device behind it
  * lives on the I/O thread and reads queue addresses from the same words. Hold the device lock.
  */
+import { inputConfig, inputDeviceId } from './input-config.ts';
+
 export const word = {
   status: 0, deviceFeatureSelect: 1, driverFeatureSelect: 2, driverFeatures: 3, queueSelect: 5,
   interrupt: 6, generation: 7, queues: 8, notified: 90, deviceId: 91, features: 92, queueMax: 94,
@@ -75,6 +77,14 @@ export class VirtioRegisters {
     }
   }
 
+  /** An input device has a small language there: what is selected is shown at once. */
+  private showSelected(): void {
+    const shown = inputConfig(this.bytes[0]!, this.bytes[1]!);
+    this.bytes[2] = shown.length;
+    this.bytes.fill(0, 8);
+    this.bytes.set(shown, 8);
+  }
+
   private loadConfig(offset: number, size: number): number {
     if (offset + size > configBytes) return 0;
     let value = 0;
@@ -87,6 +97,7 @@ export class VirtioRegisters {
     if (offset >= 0x100) {
       if (offset - 0x100 + size > configBytes) return;
       for (let n = 0; n < size; n++) this.bytes[offset - 0x100 + n] = value >>> (8 * n);
+      if (w[word.deviceId] === inputDeviceId) this.showSelected();
       return;
     }
     switch (offset) {
