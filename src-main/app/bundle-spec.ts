@@ -60,6 +60,7 @@ export function adoptSpec(text: string, disks: readonly { id: string }[], here: 
     commandLine: undefined,
     confinement: undefined,
     shares: undefined,
+    firmware: undefined,
     nics: nics.length > 0 ? nics : undefined,
     tags: tags.length > 0 ? tags : undefined,
   });
@@ -92,6 +93,7 @@ function leftOutOf(given: MachineSpec, here: Here): string[] {
   if (given.shares.length > 0) {
     said.push('The folders of its host that it shared are left out.');
   }
+  if (given.firmware !== undefined) said.push('The firmware of its host is left out.');
   for (const network of new Set(given.nics.map((nic) => nic.network))) {
     if (!here.hasNetwork(network)) said.push(`There is no network “${network}” here.`);
   }

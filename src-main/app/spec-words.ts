@@ -12,6 +12,7 @@ const atNextStart = [
   'consoles',
   'confinement',
   'shares',
+  'firmware',
 ] as const satisfies (keyof MachineSpec)[];
 
 /** The contract's name of a setting. */

@@ -59,14 +59,16 @@ export type SnapshotView = z.infer<typeof snapshotView>;
 
 export const sharesMax = 4;
 
+/** Absolute, not the root. A kernel's mount options and a shell take its characters whole. */
+export const hostPath = z
+  .string()
+  .max(1000)
+  .regex(/^(\/(?!\.\.?(\/|$))[\w.@+-]+)+$/, 'an absolute path of letters, digits, . _ @ + -');
+
 /** A folder of the host that a guest sees, under /mnt/TAG once its agent has mounted it. */
 export const shareView = z.object({
   tag: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,30}$/, 'a tag is a-z, 0-9, . _ and -'),
-  /** Absolute, not the root. A kernel's mount options and a shell take its characters whole. */
-  path: z
-    .string()
-    .max(1000)
-    .regex(/^(\/(?!\.\.?(\/|$))[\w.@+-]+)+$/, 'an absolute path of letters, digits, . _ @ + -'),
+  path: hostPath,
   readOnly: z.boolean(),
 });
 export type ShareView = z.infer<typeof shareView>;

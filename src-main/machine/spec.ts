@@ -9,7 +9,7 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { Refusal } from '../base/refusal.ts';
-import { engineName, machineName, sharesMax, shareView } from '../contract/machine.ts';
+import { engineName, hostPath, machineName, sharesMax, shareView } from '../contract/machine.ts';
 
 const sizePattern = /^(\d{1,12})(?:\s*(B|KiB|MiB|GiB|K|M|G))?$/;
 const unitBytes: Record<string, number> = {
@@ -87,6 +87,8 @@ export const specSchema = z.strictObject({
   memory: memory.default(2 ** 28),
   image: label.optional(),
   kernel: z.string().max(120).default('auto'),
+  /** A file of the host that runs in M-mode and starts the kernel; in portable machines. */
+  firmware: hostPath.optional(),
   /** The partition that holds the root file system; 0 is the whole disk. */
   rootPartition: z.number().int().min(0).max(128).default(0),
   rootFilesystem: z

@@ -143,9 +143,10 @@ function machineHandlers(app: App) {
       text: await app.store.readSpec(find(machine).name),
     }),
     'machine.setConfig': ({ machine, text }: Params<'machine.setConfig'>, caller: Caller) => {
-      const shares = (spec?: MachineSpec) => JSON.stringify(spec?.shares ?? []);
+      const paths = (spec?: MachineSpec) =>
+        JSON.stringify([spec?.shares ?? [], spec?.firmware ?? '']);
       const driver = find(machine);
-      if (shares(parseSpec(text)) !== shares(driver.spec)) mustBeTrusted(caller);
+      if (paths(parseSpec(text)) !== paths(driver.spec)) mustBeTrusted(caller);
       return then(machine, () => driver.setText(text));
     },
     'machine.remove': async ({ machine, force, children }: Params<'machine.remove'>) => {

@@ -59,6 +59,7 @@ export class Planner {
     if (inside) this.refuseHost(inside);
     else this.refuseMemory(name, spec);
     refuseShares(spec, inside);
+    refuseFirmware(spec, inside);
     const chosen = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
     const { kernel, cpus, seccomp, choice } = chosen;
     if (!existsSync(kernel.path)) {
@@ -146,6 +147,17 @@ function refuseShares({ shares }: MachineSpec, inside: Inside | undefined): void
   for (const { path } of shares) {
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
     throw new Refusal('not-found', `The folder “${path}” that is to be shared is not there.`);
+  }
+}
+
+function refuseFirmware({ engine, firmware }: MachineSpec, inside: Inside | undefined): void {
+  if (firmware === undefined) return;
+  if (engine !== 'portable' || inside) {
+    const sentence = 'Only a portable machine that is in no other one takes firmware.';
+    throw new Refusal('unsupported', sentence);
+  }
+  if (!existsSync(firmware)) {
+    throw new Refusal('not-found', `The firmware “${firmware}” is not there.`);
   }
 }
 

@@ -5,6 +5,7 @@
 export const board = {
   syscon: 0x0010_0000, // write 0x5555: power off, 0x7777: reset
   rtc: 0x0010_1000, // goldfish
+  clint: 0x0200_0000, // for firmware
   plic: 0x0c00_0000,
   uart: 0x1000_0000, // 16550
   virtio: 0x1000_1000, // one page each

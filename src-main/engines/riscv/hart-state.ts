@@ -13,6 +13,7 @@ export const remote = { fence: 1, fenceI: 2 } as const;
 const timers = [
   ['stimecmp', 0x20],
   ['vsdeadline', 0x40],
+  ['mtimecmp', 0x80],
 ] as const;
 
 export class HartState {

@@ -74,7 +74,7 @@ export class Hart {
     s.setWide('misa', 0x8000_0000_0014_11adn);
     s.setWide('mideleg', firmware ? 0x1444n : 0x1666n);
     s.setWide('mstatus', 0xa_0000_0000n);
-    for (const name of ['stimecmp', 'vstimecmp', 'vsdeadline', 'fsgate'] as const) {
+    for (const name of ['stimecmp', 'vstimecmp', 'vsdeadline', 'mtimecmp', 'fsgate'] as const) {
       s.setWide(name, 0xffff_ffff_ffff_ffffn);
     }
     s.setWide('altstatus', 0x2_0000_0000n);

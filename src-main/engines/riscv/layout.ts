@@ -66,8 +66,8 @@ const wide = [
   // Of the hypervisor extension; alt* is the supervisor's set that is not in force.
   'hstatus', 'hedeleg', 'hideleg', 'hvip', 'hgatp', 'htval', 'htinst', 'htimedelta', 'hcounteren',
   'henvcfg', 'mtval2', 'mtinst', 'altstatus', 'alttvec', 'altscratch', 'altepc', 'altcause',
-  'alttval', 'altsatp', 'vstimecmp', 'vsdeadline', 'fsgate', 'faulttval2', 'walkat', 'walkgpa',
-  'walkbig',
+  'alttval', 'altsatp', 'vstimecmp', 'vsdeadline', 'mtimecmp', 'fsgate', 'faulttval2', 'walkat',
+  'walkgpa', 'walkbig',
 ] as const; // prettier-ignore
 // fflags and frm stand together: translated code looks at both with one load.
 const narrow = [

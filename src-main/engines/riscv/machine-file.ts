@@ -14,6 +14,7 @@ export interface MachineFile {
   readonly memoryMib: number;
   readonly cpus: number;
   readonly kernel: string;
+  readonly firmware?: string;
   /** Archives that one after the other are the boot file system. */
   readonly initramfs: readonly string[];
   readonly bootArguments: string;
@@ -89,6 +90,7 @@ export function machineFile(plan: LaunchPlan, layout: DescriptorLayout): Machine
     memoryMib: memoryMibOf(spec.memory),
     cpus: spec.cpus,
     kernel: plan.kernel.path,
+    ...(spec.firmware === undefined ? {} : { firmware: spec.firmware }),
     // Uncompressed ones come first, where their place is one that the kernel takes.
     initramfs: [...(plan.kernel.modules ? [plan.kernel.modules] : []), plan.initramfs],
     bootArguments: bootArguments(plan, 'ttyS0'),

@@ -23,6 +23,8 @@ export interface BootOptions {
   bootArguments: string;
   seed: Uint8Array;
   virtio: number[];
+  /** A user's own, in M-mode, instead of the SBI inside the engine; it starts the kernel. */
+  firmware?: Uint8Array;
   sv48: boolean;
 }
 
@@ -86,7 +88,14 @@ export function loadElf(shared: Shared, file: Uint8Array): ReturnType<typeof rea
 const imageMagic = 0x05435352;
 const kernelOffset = 0x20_0000;
 
-/** Puts everything in place and sets hart 0 at the kernel's entry; the others wait for HSM. */
+const firmwareBytesMax = kernelOffset;
+/** `struct fw_dynamic_info` of OpenSBI: where it is to go on, in which mode, on which hart. */
+const nextStage = { magic: 0x4942_534fn, version: 2n, supervisor: 1n } as const;
+
+/**
+ * Puts everything in place and sets hart 0 at the kernel's entry; the others wait for HSM. With
+ * firmware all of them begin there, in M-mode.
+ */
 export function prepareBoot(shared: Shared, options: BootOptions): void {
   const { layout } = shared;
   const { entry, end } = loadKernel(shared, options.kernel);
@@ -110,18 +119,34 @@ export function prepareBoot(shared: Shared, options: BootOptions): void {
     seed: options.seed,
     virtio: options.virtio,
     sv48: options.sv48,
+    firmware: options.firmware !== undefined,
   });
   const treeAt = top - 0x10_0000;
   place(shared, treeAt, tree);
+  const infoAt = treeAt - 0x1000;
+  if (options.firmware) placeFirmware(shared, options.firmware, infoAt, entry);
   for (let n = 0; n < layout.harts; n++) {
     const hart = new HartState(shared.memory.buffer, n);
-    hart.setWord('hsm', n === 0 ? 0 : 1);
+    const runs = n === 0 || options.firmware !== undefined;
+    hart.setWord('hsm', runs ? 0 : 1);
     hart.setWord('sv48', options.sv48 ? 1 : 0);
-    if (n !== 0) continue;
-    hart.setWide('pc', BigInt(entry));
-    hart.setX(10, 0n);
+    if (!runs) continue;
+    hart.setWide('pc', BigInt(options.firmware ? guestRamBase : entry));
+    hart.setX(10, BigInt(n));
     hart.setX(11, BigInt(treeAt));
+    hart.setX(12, BigInt(infoAt));
   }
+}
+
+function placeFirmware(shared: Shared, firmware: Uint8Array, infoAt: number, next: number): void {
+  if (firmware.length > firmwareBytesMax) {
+    throw new Refusal('bad-input', 'The firmware is larger than the 2 MiB below the kernel.');
+  }
+  place(shared, guestRamBase, firmware);
+  const words = [nextStage.magic, nextStage.version, BigInt(next), nextStage.supervisor, 0n, 0n];
+  const info = new DataView(new ArrayBuffer(words.length * 8));
+  words.forEach((value, n) => info.setBigUint64(n * 8, value, true));
+  place(shared, infoAt, new Uint8Array(info.buffer));
 }
 
 function loadKernel(shared: Shared, kernel: Uint8Array): { entry: number; end: number } {

@@ -24,6 +24,8 @@ export interface TreeOptions {
   sv48: boolean;
   /** Of a machine inside another one: it has no more than resources/guest/vmm.c gives it. */
   inside?: boolean;
+  /** Firmware is told of what only M-mode has. */
+  firmware?: boolean;
 }
 
 const high = (value: number) => Math.floor(value / 0x1_0000_0000);
@@ -150,6 +152,16 @@ function devices(options: TreeOptions): Node[] {
     ]),
     ...(options.inside ? [] : boardDevices()),
   ];
+  if (options.firmware) {
+    const machine = Array.from({ length: options.harts }, (_, n) => [n + 1, 3, n + 1, 7]).flat();
+    list.push(
+      node(`clint@${board.clint.toString(16)}`, [
+        ['compatible', ['sifive,clint0', 'riscv,clint0']],
+        ['reg', [0, board.clint, 0, 0x1_0000]],
+        ['interrupts-extended', machine],
+      ]),
+    );
+  }
   for (const n of options.virtio) {
     const address = board.virtio + n * board.virtioStride;
     list.push(

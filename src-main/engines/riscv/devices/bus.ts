@@ -8,6 +8,7 @@ import { HartState, poke } from '../hart-state.ts';
 import { at, machine } from '../layout.ts';
 import type { Layout } from '../layout.ts';
 import type { Clock } from '../ports.ts';
+import { Clint, clintBytes } from './clint.ts';
 import { Plic } from './plic.ts';
 import { Ring } from './ring.ts';
 import { GoldfishRtc, rtcBytes } from './rtc.ts';
@@ -21,6 +22,7 @@ export class Bus {
   readonly plic: Plic;
   readonly uart: Uart;
   readonly rtc: GoldfishRtc;
+  readonly clint: Clint;
   readonly virtio: VirtioRegisters[] = [];
   readonly consoleOutRing: Ring;
   readonly consoleInRing: Ring;
@@ -41,6 +43,7 @@ export class Bus {
       return view;
     };
     this.plic = new Plic(block('plic', registers.plic, 256), this.harts);
+    this.clint = new Clint(this.harts, clock, () => this.timerMoved());
     const rtcWords = block('rtc', registers.rtc, 16);
     this.rtc = new GoldfishRtc(rtcWords, clock, (level) => this.plic.setLine(board.rtcIrq, level));
     this.uart = new Uart(
@@ -124,6 +127,9 @@ export class Bus {
       return size === 4 ? this.plic.load(pa - board.plic) : 0;
     }
     if (pa >= board.uart && pa < board.uart + 8) return this.uart.load(pa - board.uart);
+    if (pa >= board.clint && pa < board.clint + clintBytes) {
+      return size === 4 ? this.clint.load(pa - board.clint) : 0;
+    }
     if (pa >= board.rtc && pa < board.rtc + rtcBytes) return this.rtc.load(pa - board.rtc);
     return 0;
   }
@@ -136,6 +142,8 @@ export class Bus {
       if (size === 4) this.plic.store(pa - board.plic, value);
     } else if (pa >= board.uart && pa < board.uart + 8) {
       this.uart.store(pa - board.uart, value & 0xff);
+    } else if (pa >= board.clint && pa < board.clint + clintBytes) {
+      if (size === 4) this.clint.store(pa - board.clint, value);
     } else if (pa >= board.rtc && pa < board.rtc + rtcBytes) {
       this.rtc.store(pa - board.rtc, value);
     } else if (pa === board.syscon) this.syscon(value & 0xffff);

@@ -156,6 +156,7 @@ function bootOf(file: MachineFile): Boot {
     ramMib: file.memoryMib,
     harts: file.cpus,
     kernel: readImage(file.kernel),
+    firmware: file.firmware === undefined ? undefined : readFileSync(file.firmware),
     initrd: Buffer.concat(file.initramfs.map((path) => readFileSync(path))),
     bootArguments: file.bootArguments,
     seed: randomFillSync(new Uint8Array(32)),

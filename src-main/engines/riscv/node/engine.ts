@@ -83,6 +83,7 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
       plan.initramfs,
       ...(plan.kernel.modules === undefined ? [] : [plan.kernel.modules]),
       ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
+      ...(spec.firmware === undefined ? [] : [spec.firmware]),
       ...sharedFolders(spec, { readOnly: true }),
     ],
     writable: [plan.directory, plan.runDirectory, ...sharedFolders(spec, { readOnly: false })],

@@ -2,7 +2,8 @@
  * The thinnest door to a portable machine: a kernel from the command line, the console on stdio.
  *
  *   node src-main/engines/riscv/node/main.ts --kernel Image [--initrd x] [--append '…']
- *     [--memory 512M] [--cpus 1] [--disk raw.img]… [--sv48] [--jit THRESHOLD] [--verbose]
+ *     [--firmware fw_dynamic.bin] [--memory 512M] [--cpus 1] [--disk raw.img]… [--sv48]
+ *     [--jit THRESHOLD] [--verbose]
  *
  * Ctrl-A x ends it. Exit code: 0 powered off, 3 reset, 1 failed.
  */
@@ -23,6 +24,7 @@ const { values } = parseArgs({
   options: {
     kernel: { type: 'string' },
     initrd: { type: 'string' },
+    firmware: { type: 'string' },
     append: { type: 'string', default: 'console=ttyS0 earlycon=sbi' },
     memory: { type: 'string', default: '512M' },
     cpus: { type: 'string', default: '1' },
@@ -71,6 +73,7 @@ async function main(): Promise<number> {
       harts: Number(values.cpus),
       kernel: load(values.kernel),
       initrd: values.initrd === undefined ? null : readFileSync(values.initrd),
+      firmware: values.firmware === undefined ? undefined : readFileSync(values.firmware),
       bootArguments: values.append,
       seed,
       sv48: values.sv48,

@@ -85,7 +85,8 @@ async function runOn(threads: Threads, shared: Shared, options: RunOptions): Pro
   const { bus, devices, still, powerOnNs } = board;
   const lines = new ConsoleLines(options.console, board);
   const threshold = options.threshold ?? defaultThreshold;
-  const start = { shared, powerOnNs, firmware: false, resume: resume !== undefined, threshold };
+  const firmware = 'firmware' in from && from.firmware !== undefined;
+  const start = { shared, powerOnNs, firmware, resume: resume !== undefined, threshold };
   threads.start(start, () => bus.stop(stopReasons.failure));
   options.onPower?.({
     memory: shared.memory,

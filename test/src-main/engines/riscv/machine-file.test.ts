@@ -51,6 +51,13 @@ test('modules of a kernel stand before the boot file system', () => {
   assert.deepEqual(machineFile(plan, layoutDescriptors(2)).initramfs, ['/b/initramfs.gz']);
 });
 
+test('firmware of the owner is named only where there is one', () => {
+  const firmware = '/usr/lib/opensbi/fw_dynamic.bin';
+  const told = machineFile({ ...plan, spec: { ...spec, firmware } }, layoutDescriptors(2));
+  assert.equal(told.firmware, firmware);
+  assert.ok(!('firmware' in machineFile(plan, layoutDescriptors(2))));
+});
+
 test('the command line names root, agent and host, and ends with the owner’s own words', () => {
   const { bootArguments } = machineFile(plan, layoutDescriptors(2));
   assert.match(bootArguments, /^console=ttyS0 /);
