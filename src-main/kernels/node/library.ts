@@ -346,7 +346,7 @@ async function readKernelFile(path: string): Promise<Uint8Array> {
 /** What a kernel is called after the file that it comes from. */
 export function defaultName(path: string): string {
   const name = basename(path)
-    .replace(/^linux-image-([^_]+)_.*\.deb$/, 'linux-$1')
+    .replace(/^linux-(?:image|binary|modules)-([^_]+)_.*\.deb$/, 'linux-$1')
     .replace(/[^a-zA-Z0-9._+~-]/g, '-')
     .slice(0, 100);
   return /^[a-zA-Z]/.test(name) ? name : `kernel-${name}`;

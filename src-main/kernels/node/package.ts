@@ -1,6 +1,8 @@
 /**
  * Debian's own kernel, out of its package (`linux-image-*-riscv64`): the boot image, and the
  * modules without which it finds no disk, as an archive that stands before the boot file system.
+ * Since Linux 7.2 they are packages of their own, `linux-binary-…` and `linux-modules-…`, which are
+ * then looked for beside it.
  *
  *   const { kernel, modules } = await readKernelPackage(path, { scratch });
  *
@@ -9,7 +11,7 @@
  * `scratch` is read: a link in it is no file.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { writeCpio, type CpioEntry } from '../../base/cpio.ts';
@@ -22,6 +24,7 @@ export interface KernelPackage {
   readonly modules: Uint8Array;
 }
 
+const beside = '; put linux-binary-… and linux-modules-… of the same kernel beside it.';
 const fileBytesMax = 256 << 20;
 const unpackers: Record<string, readonly string[]> = {
   '.xz': ['xz', '--decompress', '--keep'],
@@ -39,13 +42,10 @@ export async function readKernelPackage(
   path: string,
   { scratch, signal }: { scratch: string; signal?: AbortSignal },
 ): Promise<KernelPackage> {
-  await runProgram(['dpkg-deb', '--extract', path, scratch], { signal }).catch((thrown) => {
-    const failed = thrown instanceof Refusal && thrown.code === 'internal';
-    throw failed ? new Refusal('bad-input', 'This Debian package cannot be unpacked.') : thrown;
-  });
+  for (const file of await parts(path)) await unpackPackage(file, scratch, signal);
   const boot = await filesIn(join(scratch, 'boot'));
   const image = boot.find(({ name }) => /^vmlinu[xz]-/.test(name));
-  if (!image) throw new Refusal('bad-input', 'There is no kernel in this Debian package.');
+  if (!image) throw new Refusal('bad-input', `There is no kernel in this package${beside}`);
   const entries: CpioEntry[] = [{ kind: 'directory', path: 'modules', mode: 0o700 }];
   const modules = await readModules(scratch, signal);
   for (const [name, content] of modules) {
@@ -54,6 +54,22 @@ export async function readKernelPackage(
   const order = [...modules.keys()].map((name) => `${name}.ko\n`).join('');
   entries.push({ kind: 'file', path: 'modules/order', mode: 0o600, content: Buffer.from(order) });
   return { kernel: await unpacked(image.path), modules: writeCpio(entries) };
+}
+
+/** The package itself, and those of the same kernel in the same folder. */
+async function parts(path: string): Promise<string[]> {
+  const version = /^linux-(?:image|binary|modules)-(.+\.deb)$/.exec(basename(path))?.[1];
+  if (version === undefined) return [path];
+  const there = await readdir(dirname(path));
+  const names = ['image', 'binary', 'modules'].map((part) => `linux-${part}-${version}`);
+  return names.filter((name) => there.includes(name)).map((name) => join(dirname(path), name));
+}
+
+async function unpackPackage(path: string, scratch: string, signal?: AbortSignal): Promise<void> {
+  await runProgram(['dpkg-deb', '--extract', path, scratch], { signal }).catch((thrown) => {
+    const failed = thrown instanceof Refusal && thrown.code === 'internal';
+    throw failed ? new Refusal('bad-input', 'This Debian package cannot be unpacked.') : thrown;
+  });
 }
 
 /** Name → content, in the order in which they are to be loaded. */
@@ -81,7 +97,7 @@ async function readModules(
   }
   const order = loadOrder(wantedModules, (name) => needs.get(name));
   if (order.length > 0) return new Map(order.map((name) => [name, contents.get(name)!]));
-  throw new Refusal('bad-input', 'There are no modules in this Debian package.');
+  throw new Refusal('bad-input', `There are no modules in this package${beside}`);
 }
 
 /** A module as the kernel takes it, uncompressed. */

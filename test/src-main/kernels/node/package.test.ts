@@ -19,8 +19,8 @@ function room(t: TestContext) {
   };
   put('DEBIAN/control', 'Package: k\nVersion: 1\nArchitecture: riscv64\nMaintainer: a <a@b>\n' +
     'Description: k\n'); // prettier-ignore
-  const build = () => {
-    const deb = join(directory, 'linux-image-7.3-riscv64_7.3-1_riscv64.deb');
+  const build = (part = 'image') => {
+    const deb = join(directory, `linux-${part}-7.3-riscv64_7.3-1_riscv64.deb`);
     execFileSync('dpkg-deb', ['-Znone', '--build', tree, deb], { stdio: 'ignore' });
     return deb;
   };
@@ -42,6 +42,19 @@ test('the boot image is a kernel, its modules an archive in the order of their n
   const archive = readFileSync(kernel.modules!, 'latin1');
   assert.match(archive, /virtio_mmio\.ko\nearly\.ko\nvirtio_blk\.ko\n/);
   assert.doesNotMatch(archive, /sound/);
+});
+
+test('parts that are packages of their own are found beside it', async (t) => {
+  const { tree, put, build, library } = room(t);
+  put('boot/vmlinux-7.3-riscv64', imageWith(imageBanner));
+  build('binary');
+  rmSync(join(tree, 'boot'), { recursive: true });
+  put('usr/lib/modules/7.3-riscv64/kernel/drivers/virtio_mmio.ko', '\0depends=\0');
+  build('modules');
+  rmSync(join(tree, 'usr'), { recursive: true });
+  const kernel = await library.importFile(build());
+  assert.equal(kernel.version, '7.3.4-nymph');
+  assert.match(readFileSync(kernel.modules!, 'latin1'), /virtio_mmio\.ko\n/);
 });
 
 test('a package without kernel or modules, and links in place of them, are refused', async (t) => {
