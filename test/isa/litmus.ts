@@ -117,7 +117,30 @@ export const ofFour: readonly Litmus[] = [
 
 export const times = 1500;
 const variableBytes = 128;
+const paces = 1024;
 const seenBytes = 8;
+
+/**
+ * Waits for the next hart to be as far as this one, so that they do their few instructions at the
+ * same time; not for long, since it may not have a processor.
+ */
+const keepPace = (hart: number, harts: number) =>
+  lines(
+    `sw s2, ${paces + 64 * hart}(s11)`,
+    'li t5, 300',
+    '@pace:',
+    `lw t6, ${paces + 64 * ((hart + 1) % harts)}(s11)`,
+    'beq t6, s2, @go',
+    'addi t5, t5, -1',
+    'bne t5, zero, @pace',
+    '@go:',
+    // Who comes last goes on first, so each then lets some time pass, another one every time.
+    `srli t5, s2, ${2 * hart}`,
+    'andi t5, t5, 127',
+    '@delay:',
+    'addi t5, t5, -1',
+    'bge t5, zero, @delay',
+  );
 
 /** One phase a test; `place` counts them, since each has variables of its own. */
 export function phaseOf(test: Litmus, place: number): Phase {
@@ -126,7 +149,7 @@ export function phaseOf(test: Litmus, place: number): Phase {
     lines(
       `li s0, ${at.variables}`, 'add s0, s0, s10',
       `li s1, ${at.seen(hart)}`, 'add s1, s1, s10', `li s2, ${times}`, 'addi t0, zero, 2',
-      '@again:', body, 'sw a1, 0(s1)', 'sw a2, 4(s1)',
+      '@again:', keepPace(hart, test.harts.length), body, 'sw a1, 0(s1)', 'sw a2, 4(s1)',
       `addi s1, s1, ${seenBytes}`, `addi s0, s0, ${variableBytes}`,
       'addi s2, s2, -1', 'bne s2, zero, @again',
     ),
