@@ -105,21 +105,21 @@ function action(n: Instruction): string {
     case 'branch':
       return `if (${operands(n.code, n)}) { pc = delta + zx(ip) + ${immediateSource.B}; break; }`;
     case 'jal':
-      return `pc = delta + zx(ip); wx(h, insn, pc + zx(len));
+      return `pc = delta + zx(ip); wx(h, insn, delta + zx(next));
         pc = pc + ${immediateSource.J}; break;`;
     case 'jalr':
       return `pc = (r1(h, insn) + sx(insn >> 20)) & -2L;
-        wx(h, insn, delta + zx(ip) + zx(len)); break;`;
+        wx(h, insn, delta + zx(next)); break;`;
     case 'system':
       // A CSR instruction is mostly followed by the next; the others may change what that is.
       return `pc = delta + zx(ip); h.pc = pc; h.raw = insn; h.fuel = fuel;
         let t = h.tlb;
         if (system(h, insn)) { pc = h.pc; break; }
         if (h.fault) break;
-        pc = pc + zx(len);
+        pc = delta + zx(next);
         if ((insn & 0x3000) == 0 || h.tlb != t || load32(h + POKE) != 0) break;`;
     case 'fencei':
-      return 'pc = delta + zx(ip) + zx(len); h.pc = pc; fence_i(h); break;';
+      return 'pc = delta + zx(next); h.pc = pc; fence_i(h); break;';
     default:
       return effect(n);
   }
@@ -148,7 +148,7 @@ function cases(): string {
 }
 
 const illegalSource = `
-  h.raw = len == 2 ? half : insn;
+  h.raw = next == ip + 2 ? load16u(ip) : insn;
   raise(h, 2, zx(h.raw));
   pc = delta + zx(ip);
   break;
@@ -222,13 +222,11 @@ export fn run(h: i32): i32 {
     translated = 0;
     let end = (ip | 4095) + 1;
     loop {
-      let len = 4;
-      let half = load16u(ip);
-      let insn = 0;
-      if ((half & 3) != 3) { insn = load32(EXPAND + (half << 2)); len = 2; }
-      else if (ip + 2 != end) insn = load32(ip);
-      else {
-        insn = fetch_across(h, delta + zx(ip), half);
+      let next = ip + 4;
+      let insn = load32(ip);
+      if ((insn & 3) != 3) { insn = load32(EXPAND + ((insn & 0xffff) << 2)); next = ip + 2; }
+      else if (ip + 2 == end) {
+        insn = fetch_across(h, delta + zx(ip), insn & 0xffff);
         if (h.fault) { pc = delta + zx(ip); break; }
       }
       fuel = fuel - 1;
@@ -236,7 +234,7 @@ export fn run(h: i32): i32 {
         ${cases().replaceAll('ILLEGAL', illegalSource)}
         default: ${illegalSource}
       }
-      ip = ip + len;
+      ip = next;
       if ((ip >=u end) | (fuel <= 0)) { pc = delta + zx(ip); break; }
     }
   }

@@ -44,8 +44,7 @@ export class RegionEmitter {
     this.slotOf = slotOf;
     this.use = registerUse(flow);
     this.changesCsrs = flow.order.some(({ steps }) => steps.some((step) => isCsr(step.what)));
-    const { constants, inlines } = module.env;
-    const scope = { constants, fields, inlines, callee: () => null };
+    const scope = { ...module.env, fields, callee: () => null };
     this.e = new Emitter(scope, null, module.code);
     this.children = flow.order.map(() => []);
     flow.order.forEach((_, n) => {
@@ -77,8 +76,7 @@ export class RegionEmitter {
     e.memory('load32', fieldOffset('poke'));
     e.get(local.fuel);
     e.i32(1);
-    e.op(0x48); // fuel < 1
-    e.op(0x72);
+    e.op(0x48, 0x72); // fuel < 1, or
     e.open(4);
     e.get(local.fuel);
     e.op(0x0f);
@@ -288,8 +286,7 @@ export class RegionEmitter {
 
   private indirect(block: Block): void {
     const { e } = this;
-    const last = block.last!;
-    this.sum(last);
+    this.sum(block.last!);
     e.i64(-2);
     e.op(0x83);
     e.set(local.va);
@@ -456,6 +453,9 @@ export class RegionEmitter {
           break;
         case hole.raw:
           e.i32(step.raw);
+          break;
+        case hole.imm32:
+          e.i32(step.imm);
           break;
         case hole.sum:
           this.sum(step);
