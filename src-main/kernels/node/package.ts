@@ -25,6 +25,7 @@ export interface KernelPackage {
 }
 
 const beside = '; put linux-binary-… and linux-modules-… of the same kernel beside it.';
+const moduleRoots = ['usr/lib/modules', 'lib/modules'];
 const fileBytesMax = 256 << 20;
 const unpackers: Record<string, readonly string[]> = {
   '.xz': ['xz', '--decompress', '--keep'],
@@ -43,11 +44,11 @@ export async function readKernelPackage(
   { scratch, signal }: { scratch: string; signal?: AbortSignal },
 ): Promise<KernelPackage> {
   for (const file of await parts(path)) await unpackPackage(file, scratch, signal);
-  const boot = await filesIn(join(scratch, 'boot'));
-  const image = boot.find(({ name }) => /^vmlinu[xz]-/.test(name));
+  const files = await filesIn(scratch, ['boot', ...moduleRoots]);
+  const image = files.find(({ name }) => /^vmlinu[xz](-|$)/.test(name));
   if (!image) throw new Refusal('bad-input', `There is no kernel in this package${beside}`);
   const entries: CpioEntry[] = [{ kind: 'directory', path: 'modules', mode: 0o700 }];
-  const modules = await readModules(scratch, signal);
+  const modules = await readModules(files, signal);
   for (const [name, content] of modules) {
     entries.push({ kind: 'file', path: `modules/${name}.ko`, mode: 0o600, content });
   }
@@ -74,15 +75,13 @@ async function unpackPackage(path: string, scratch: string, signal?: AbortSignal
 
 /** Name → content, in the order in which they are to be loaded. */
 async function readModules(
-  scratch: string,
+  files: readonly PackedFile[],
   signal?: AbortSignal,
 ): Promise<Map<string, Uint8Array>> {
   const paths = new Map<string, string>();
-  for (const root of ['usr/lib/modules', 'lib/modules']) {
-    for (const { name, path } of await filesIn(join(scratch, root))) {
-      const module = moduleName(name);
-      if (module !== undefined) paths.set(module, path);
-    }
+  for (const { name, path } of files) {
+    const module = moduleName(name);
+    if (module !== undefined) paths.set(module, path);
   }
   const contents = new Map<string, Uint8Array>();
   const needs = new Map<string, readonly string[]>();
@@ -108,12 +107,19 @@ async function moduleContent(path: string, signal?: AbortSignal): Promise<Uint8A
   return readFile(path.slice(0, -packing.length));
 }
 
-/** Ordinary files at any depth; nothing where there is no such folder. */
-async function filesIn(folder: string): Promise<{ name: string; path: string }[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  return entries
-    .filter((entry) => entry.isFile())
-    .map(({ name, parentPath }) => ({ name, path: join(parentPath, name) }));
+type PackedFile = { name: string; path: string };
+
+/** Ordinary files at any depth of these folders, those that are there. */
+async function filesIn(root: string, folders: readonly string[]): Promise<PackedFile[]> {
+  const files: PackedFile[] = [];
+  for (const folder of folders) {
+    const place = join(root, folder);
+    const entries = await readdir(place, { recursive: true, withFileTypes: true }).catch(() => []);
+    for (const entry of entries.filter((each) => each.isFile())) {
+      files.push({ name: entry.name, path: join(entry.parentPath, entry.name) });
+    }
+  }
+  return files;
 }
 
 async function unpacked(path: string): Promise<Uint8Array> {

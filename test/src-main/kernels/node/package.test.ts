@@ -46,9 +46,9 @@ test('the boot image is a kernel, its modules an archive in the order of their n
 
 test('parts that are packages of their own are found beside it', async (t) => {
   const { tree, put, build, library } = room(t);
-  put('boot/vmlinux-7.3-riscv64', imageWith(imageBanner));
+  put('usr/lib/modules/7.3-riscv64/vmlinuz', imageWith(imageBanner));
   build('binary');
-  rmSync(join(tree, 'boot'), { recursive: true });
+  rmSync(join(tree, 'usr'), { recursive: true });
   put('usr/lib/modules/7.3-riscv64/kernel/drivers/virtio_mmio.ko', '\0depends=\0');
   build('modules');
   rmSync(join(tree, 'usr'), { recursive: true });
