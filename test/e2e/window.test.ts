@@ -99,9 +99,9 @@ describe('the window', () => {
     await page.getByRole('button', { name: 'Start a clone of after-setup' }).click();
     await window.untilState('notebook-2', 'Running');
     await window.openMachine('notebook');
-    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await window.press('Resume');
     await window.untilState('notebook', 'Running');
-    await page.getByRole('button', { name: 'Suspend' }).click();
+    await window.press('Suspend');
     await window.untilState('notebook', 'Suspended');
     assert.deepEqual(faults, []);
   });
