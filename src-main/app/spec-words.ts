@@ -59,5 +59,8 @@ export function inputOf(spec: MachineSpec): SpecInput {
 /** What a machine goes on as: the hardware of its saved state, all else as its owner has it now. */
 export function resumedSpec(saved: MachineSpec, now: MachineSpec): MachineSpec {
   const { cpus, memory, consoles, disks } = saved;
-  return { ...now, cpus, memory, consoles, disks };
+  // What a folder's name leads to is its owner's word of now; one that is new waits.
+  const nowAs = (tag: string) => now.shares.filter((share) => share.tag === tag);
+  const shares = saved.shares.flatMap(({ tag }) => nowAs(tag));
+  return { ...now, cpus, memory, consoles, disks, shares };
 }

@@ -6,10 +6,11 @@
  *   snapshots/NAME/    the same, kept for as long as its owner likes, and `disks/` as they were
  *
  * Must hold: `state` appears last, whole and under its name only, so that a folder without it is
- * no saved state; a snapshot appears by one rename. Both may share `state` by a hard link.
+ * no saved state; a snapshot appears by one rename. Both may share `state` by a hard link. The
+ * machine's own process can write all of it: what lies there is checked, and no link is followed.
  */
-import { existsSync } from 'node:fs';
-import { copyFile, link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, lstatSync } from 'node:fs';
+import { link, lstat, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { Refusal } from '../../base/refusal.ts';
@@ -36,6 +37,12 @@ const suspendedFolder = (directory: string) => join(directory, 'suspended');
 const snapshotsFolder = (directory: string) => join(directory, 'snapshots');
 const stateFile = (folder: string) => join(folder, 'state');
 
+async function ownFolder(path: string): Promise<string> {
+  await makeDirectory(path);
+  if ((await lstat(path)).isDirectory()) return path;
+  throw new Refusal('denied', 'There is a link where the saved states of the machine belong.');
+}
+
 export function isSuspended(directory: string): boolean {
   return existsSync(stateFile(suspendedFolder(directory)));
 }
@@ -47,10 +54,11 @@ export async function describeState(
   savedMs: number,
   spec: MachineSpec,
 ): Promise<string> {
-  await makeDirectory(folder);
+  await ownFolder(folder);
   try {
-    await writeFile(join(folder, aboutFile), JSON.stringify({ machine, savedMs }));
-    await writeFile(join(folder, specFile), newSpecText(inputOf(spec)));
+    const fresh = { flag: 'wx' };
+    await writeFile(join(folder, aboutFile), JSON.stringify({ machine, savedMs }), fresh);
+    await writeFile(join(folder, specFile), newSpecText(inputOf(spec)), fresh);
   } catch (thrown) {
     throw spaceRefusal(thrown);
   }
@@ -91,7 +99,7 @@ export async function discardSuspended(directory: string): Promise<void> {
 
 /** Has a new machine go on from the saved state in `folder`. */
 export async function suspendFrom(folder: string, directory: string): Promise<void> {
-  await share(folder, await makeDirectory(suspendedFolder(directory)));
+  await share(folder, suspendedFolder(directory));
 }
 
 /** A suspended machine's own state, for a snapshot of it. */
@@ -101,8 +109,8 @@ export async function copySuspended(directory: string, folder: string): Promise<
 
 /** The engine's file is never written again, so one is enough for all that go on from it. */
 async function share(from: string, to: string): Promise<void> {
-  for (const file of [aboutFile, specFile]) await copyFile(join(from, file), join(to, file));
-  await link(stateFile(from), stateFile(to));
+  const { machine, savedMs, spec } = await readState(from);
+  await link(stateFile(from), await describeState(to, machine, savedMs, spec));
 }
 
 /** Builds a snapshot in a folder of its own, which then gets its name. */
@@ -113,7 +121,7 @@ export async function createSnapshot(
 ): Promise<void> {
   const final = snapshotFolder(directory, name);
   if (existsSync(final)) throw new Refusal('exists', `There is a snapshot “${name}” already.`);
-  const building = join(dirname(final), `.new-${name}`);
+  const building = join(await ownFolder(dirname(final)), `.new-${name}`);
   await rm(building, { recursive: true, force: true });
   try {
     await makeDirectory(join(building, 'disks'));
@@ -129,7 +137,8 @@ export async function createSnapshot(
 /** @throws Refusal `not-found` */
 export function existingSnapshot(directory: string, name: string): string {
   const folder = snapshotFolder(directory, name);
-  if (existsSync(stateFile(folder))) return folder;
+  const own = lstatSync(folder, { throwIfNoEntry: false })?.isDirectory();
+  if (own && existsSync(stateFile(folder))) return folder;
   throw new Refusal('not-found', `There is no snapshot “${name}”.`);
 }
 

@@ -3,7 +3,8 @@
  * suspended; the start of any number of clones, each with a name, an id and cards of its own.
  */
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import type { SnapshotView } from '../../contract/machine.ts';
@@ -90,7 +91,18 @@ async function keepRunning(driver: Driver, folder: string): Promise<void> {
 }
 
 async function copyDisks(spec: MachineSpec, from: string, to: string): Promise<void> {
-  for (const { file } of spec.disks) await makeDiskCopy(join(to, file), join(from, file));
+  for (const { id, file } of spec.disks) {
+    // The machine's process can put a link there, which is not for us to follow.
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
+    const disk = await open(join(from, file), flags).catch(() => {
+      throw new Refusal('not-found', `The disk “${id}” has lost its file.`);
+    });
+    try {
+      await makeDiskCopy(join(to, file), `/proc/self/fd/${disk.fd}`);
+    } finally {
+      await disk.close();
+    }
+  }
 }
 
 function freeName(taken: readonly SnapshotView[]): string {

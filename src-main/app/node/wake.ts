@@ -2,7 +2,7 @@
  * What a guest is told that was away: how late it is, and what its machine is called and which
  * cards it has, where that is not as it was. All by its agent; one that has none goes on unaware.
  */
-import { Refusal } from '../../base/refusal.ts';
+import { asRefusal, Refusal } from '../../base/refusal.ts';
 import { clock } from './clock.ts';
 import type { Driver } from './driver.ts';
 import type { SavedState } from './saved-states.ts';
@@ -28,7 +28,9 @@ export async function wake(driver: Driver, saved: SavedState): Promise<void> {
     if (saved.spec.nics.some((nic) => nic.slot === slot && nic.mac === mac)) continue;
     // Its driver looks at a card's address only when it is bound.
     await running.unplugNic(slot, driver.inGuest);
-    await running.plugNic(slot, mac, driver.inGuest);
+    await running.plugNic(slot, mac, driver.inGuest).catch((thrown: unknown) => {
+      driver.note(`Its card ${slot} is not used: ${asRefusal(thrown).message}`);
+    });
   }
 }
 

@@ -79,7 +79,7 @@ export function restoreState(shared: Shared, saved: unknown): Restored {
       if (before.length !== now.length || now.some((slot) => !before.includes(slot))) {
         throw new Refusal(
           'bad-input',
-          'The machine has other disks or network cards now than when its state was saved.',
+          'The machine has other disks, cards or folders now than when its state was saved.',
         );
       }
       for (const device of devices) device.restore(held[device.slot] as Saved);

@@ -1,7 +1,15 @@
 /** Saved states on disk: there when the engine's file is, gone with it, whole or not at all. */
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -96,6 +104,12 @@ suite('a snapshot', () => {
     } finally {
       rmSync(other, { recursive: true });
     }
+  });
+
+  test('is not taken where the machine has put a link instead', async () => {
+    symlinkSync(tmpdir(), join(directory, 'snapshots'));
+    await assert.rejects(take('away', 100), { code: 'denied' });
+    assert.equal(existsSync(join(tmpdir(), 'away')), false);
   });
 
   test('of a suspended machine shares its file', async () => {

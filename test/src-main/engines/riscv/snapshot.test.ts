@@ -158,5 +158,5 @@ test('what no machine has saved is refused in one sentence', () => {
     assert.throws(() => restoreState(machine.shared, state), { name: 'Refusal', message: /^The / });
   }
   const furnish = restoreState(machine.shared, good).furnish;
-  assert.throws(() => furnish([{ slot: 3 } as never]), /other disks or network cards/);
+  assert.throws(() => furnish([{ slot: 3 } as never]), /other disks, cards or folders/);
 });
