@@ -17,6 +17,8 @@ export interface Compartment {
   /** Where it starts, and its home. */
   readonly directory: string;
   readonly home: string;
+  /** Besides its home. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** The descriptor on which bubblewrap tells the number of its first process. */
   readonly infoFd: number;
 }
@@ -36,6 +38,7 @@ export function compartmentArguments(wanted: Compartment): string[] {
     '--clearenv',
     ...['--setenv', 'HOME', wanted.home],
     ...['--setenv', 'TMPDIR', '/tmp'],
+    ...Object.entries(wanted.environment ?? {}).flatMap((pair) => ['--setenv', ...pair]),
     ...['--proc', '/proc'],
     ...['--dev', '/dev'],
     ...['--tmpfs', '/tmp'],

@@ -15,6 +15,8 @@ export interface Paths {
   readonly images: string;
   readonly cache: string;
   readonly kernels: string;
+  /** What Node has made of our sources. */
+  readonly code: string;
   readonly uploads: string;
   /** Where files for the owner go that were given no place: the folder for downloads. */
   readonly exports: string;
@@ -41,6 +43,7 @@ export function nymphPaths(env: NodeJS.ProcessEnv = process.env, home?: string):
     cache,
     // Kernels take minutes to build and depend on nothing of a home: one cache serves all homes.
     kernels: join(env['NYMPH_KERNELS'] || join(base('XDG_CACHE_HOME', '.cache'), 'kernels')),
+    code: join(cache, 'code'),
     uploads: join(cache, 'uploads'),
     exports: root ? join(root, 'exports') : downloadsDirectory(env),
     state,

@@ -67,7 +67,7 @@ async function serve(
   const app = await App.open({
     home: options.home,
     version: packageVersion(),
-    engines: [new UmlEngine(clock.nowMs), new PortableEngine(clock.nowMs)],
+    engines: [new UmlEngine(clock.nowMs), new PortableEngine(clock.nowMs, paths.code)],
     confinement: await probeConfinement(),
     buildKernels: options.buildKernels ?? true,
     onQuit: () => {

@@ -12,10 +12,11 @@ import { compartmentArguments } from '../../../machine/compartment.ts';
 import { nicSlots, type DescriptorLayout } from '../../../machine/descriptors.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
 import { sharedFolders } from '../../../machine/shares.ts';
-import { findChild, startChild, type Program } from '../../../machine/node/child.ts';
+import { bubblewrap, findChild, startChild, type Program } from '../../../machine/node/child.ts';
 import { findByArgument } from '../../../machine/node/processes.ts';
 import { machineFile, memoryBytesMax } from '../machine-file.ts';
 import { hartsMax } from '../machine.ts';
+import { CodeCache } from './code-cache.ts';
 import { adoptInside, launchInside } from './nested-machine.ts';
 import { PortableMachine } from './portable-machine.ts';
 
@@ -33,9 +34,12 @@ export class PortableEngine implements Engine {
   readonly name = 'portable';
   readonly nicSlots = nicSlots;
   private readonly now: () => number;
+  private readonly cache?: CodeCache;
 
-  constructor(now: () => number) {
+  /** @param cache a folder for what Node makes of our sources; without, it does so each time. */
+  constructor(now: () => number, cache?: string) {
     this.now = now;
+    if (cache !== undefined) this.cache = new CodeCache(cache);
   }
 
   async launch(plan: LaunchPlan): Promise<RunningMachine> {
@@ -50,8 +54,9 @@ export class PortableEngine implements Engine {
     const started = await startChild(plan, this.now(), async (layout) => {
       const path = join(plan.runDirectory, 'machine.json');
       await writeFile(path, JSON.stringify(machineFile(plan, layout)), { mode: 0o600 });
-      return programOf(plan, layout);
+      return programOf(plan, layout, await this.cache?.open());
     });
+    this.cache?.fillSoon(plan.confined, warmArgv);
     return new PortableMachine({ plan, ...started });
   }
 
@@ -65,20 +70,20 @@ export class PortableEngine implements Engine {
   }
 }
 
-function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
-  const program = {
-    path: node,
-    line: ['--disable-warning=ExperimentalWarning', child, `${plan.runDirectory}/`, plan.name],
-    env: { HOME: plan.runDirectory },
-  };
-  if (!plan.confined) return program;
-  const { spec } = plan;
+/** What every process of ours may read. */
+const program = ['--disable-warning=ExperimentalWarning'];
+const readable = [...systemFolders, dirname(node), sources, ...modules];
+
+function programOf(plan: LaunchPlan, layout: DescriptorLayout, cache?: CodeCache): Program {
+  const { runDirectory, spec } = plan;
+  const line = [...program, child, `${runDirectory}/`, plan.name];
+  if (!plan.confined) {
+    return { path: node, line, env: { HOME: runDirectory, ...cache?.environment } };
+  }
   const compartment = compartmentArguments({
     readOnly: [
-      ...systemFolders,
-      dirname(node),
-      sources,
-      ...modules,
+      ...readable,
+      ...(cache ? [cache.directory] : []),
       plan.kernel.path,
       plan.initramfs,
       ...(plan.kernel.modules === undefined ? [] : [plan.kernel.modules]),
@@ -86,10 +91,27 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout): Program {
       ...(spec.firmware === undefined ? [] : [spec.firmware]),
       ...sharedFolders(spec, { readOnly: true }),
     ],
-    writable: [plan.directory, plan.runDirectory, ...sharedFolders(spec, { readOnly: false })],
+    writable: [plan.directory, runDirectory, ...sharedFolders(spec, { readOnly: false })],
     directory: plan.directory,
-    home: plan.runDirectory,
+    home: runDirectory,
+    environment: cache?.environment,
     infoFd: layout.count,
   });
-  return { ...program, compartment };
+  return { path: node, line, env: { HOME: runDirectory }, compartment };
+}
+
+/** The same Node as a machine's, for a script that fills the cache. */
+function warmArgv(script: string, confined: boolean, cache: CodeCache): readonly string[] {
+  const { directory, environment } = cache;
+  const line = [node, ...program, script];
+  if (!confined) return line;
+  const compartment = compartmentArguments({
+    readOnly: readable,
+    writable: [directory],
+    directory,
+    home: directory,
+    environment,
+    infoFd: 3,
+  });
+  return [bubblewrap, ...compartment, ...line];
 }
