@@ -1,8 +1,8 @@
 /**
- * A large C file for the compilers of the bench, the same each time: two dozen functions with
+ * A large C file for the compilers of the bench, the same each time: some functions with
  * loops, switches, records and calls, and no include.
  */
-const functions = 24;
+const functions = 8;
 
 export function largeSource(): string {
   const names = Array.from({ length: functions }, (_, n) => `work${n}`);
