@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { outsideArchive } from '../../../base/node/program.ts';
 import { makeDirectory } from '../../../base/node/files.ts';
 
@@ -42,9 +43,9 @@ export class CodeCache {
 
   private fill([path, ...line]: readonly string[]): void {
     const env = this.environment;
-    // The fourth is where bubblewrap tells its number, which nobody needs here.
-    const stdio = ['ignore', 'ignore', 'ignore', 'ignore'] as const;
-    const child = spawn(path!, line, { env, stdio: [...stdio] });
+    // The fourth is where bubblewrap tells its number, and it ends where it cannot.
+    const child = spawn(path!, line, { env, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+    (child.stdio[3] as Readable | null)?.resume();
     child.on('error', () => {});
     child.unref();
   }
