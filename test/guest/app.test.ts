@@ -137,6 +137,8 @@ suite('a confined guest', () => {
       `cat /tmp/h${tiny.directory}/machine.yaml > /dev/null && echo own folder`,
       'cat /tmp/h/etc/passwd /tmp/h/etc/shadow 2>/dev/null',
       `cat /tmp/h${secret} 2>/dev/null`,
+      `echo confinement: off >> /tmp/h${tiny.directory}/machine.yaml && echo free of it`,
+      `mv /tmp/h${tiny.directory}/disks /tmp/h${tiny.directory}/away && echo moved`,
       ...looks.map((path) => `echo "== ${path}"; ls -A /tmp/h${path} 2>/dev/null`),
       'umount /tmp/h',
     ].join('\n');
@@ -144,6 +146,7 @@ suite('a confined guest', () => {
     assert.equal(code, 0, stdout);
     assert.match(stdout, /own folder/, 'its compartment is really what it looks at');
     assert.ok(!/root:|secret-of/.test(stdout), stdout);
+    assert.doesNotMatch(stdout, /free of it|moved/);
     assert.ok(!stdout.includes('\nsecret\n'));
     const machines = stdout.slice(stdout.indexOf(`== ${join(world.home, 'data/machines')}`));
     assert.deepEqual(machines.trim().split('\n').slice(1), ['tiny']);

@@ -4,7 +4,7 @@
  * any moment leaves whole machines only.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
@@ -17,6 +17,11 @@ export const specFile = 'machine.yaml';
 /** Being made, or being deleted: of no use to anybody after a kill. */
 const unfinished = /^\.(new|gone)-/;
 const specKeptCount = 5;
+
+/** A guest writes the folder of its disks, so what lies there may be a link to anywhere. */
+export function isRegularFile(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
 
 export class MachineStore {
   private readonly paths: Paths;

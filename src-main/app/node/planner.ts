@@ -11,6 +11,7 @@ import { formatSize, type MachineSpec } from '../../machine/spec.ts';
 import type { KernelInfo } from '../../kernels/kernel.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { KernelShelf } from './kernel-shelf.ts';
+import { isRegularFile } from './machine-store.ts';
 import type { Paths } from './paths.ts';
 
 export interface Confinement {
@@ -99,7 +100,7 @@ export class Planner {
     index: number,
   ): PlannedDisk {
     const path = join(directory, 'disks', disk.file);
-    if (!existsSync(path)) {
+    if (!isRegularFile(path)) {
       throw new Refusal('not-found', `The disk “${disk.id}” of “${name}” has lost its file.`);
     }
     if (disk.image === undefined) return { id: disk.id, index, path };

@@ -2,7 +2,7 @@
  * What a client sees of a machine, made anew from the driver each time: there is no second copy
  * of the truth to keep in step.
  */
-import { statSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskView, MachineView, NicView } from '../../contract/machine.ts';
 import type { MachineSpec } from '../../machine/spec.ts';
@@ -113,7 +113,7 @@ function viewNics(driver: Driver, sources: ViewSources): NicView[] {
 
 function sizesOf(path: string): { lengthBytes: number; realBytes: number } {
   try {
-    const { size, blocks } = statSync(path);
+    const { size, blocks } = lstatSync(path);
     return { lengthBytes: size, realBytes: blocks * 512 };
   } catch {
     return { lengthBytes: 0, realBytes: 0 };

@@ -1,8 +1,12 @@
 /**
- * The compartment of a native machine: its kernel, the libraries that kernel names, its initramfs
- * and the images below its overlays, all read-only; its own folder, its run directory, and the
- * folders that its owner shares with it.
+ * The compartment of a native machine: its kernel, the libraries that kernel names, its initramfs,
+ * the images below its overlays and its own folder, all read-only; the parts of that folder that it
+ * writes, its run directory, and the folders that its owner shares with it.
+ *
+ * A guest has all of it by hostfs. Its machine.yaml says whether it has a compartment at all, so it
+ * must not write its folder, nor put a link in the place of one in it.
  */
+import { join } from 'node:path';
 import { compartmentArguments } from '../../machine/compartment.ts';
 import type { LaunchPlan } from '../../machine/engine.ts';
 import { sharedFolders } from '../../machine/shares.ts';
@@ -10,6 +14,7 @@ import { sharedFolders } from '../../machine/shares.ts';
 export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
   return compartmentArguments({
     readOnly: [
+      plan.directory,
       plan.kernel.path,
       plan.initramfs,
       ...plan.disks.flatMap((disk) => (disk.backing === undefined ? [] : [disk.backing])),
@@ -17,7 +22,7 @@ export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
     ],
     libraries: plan.kernel.sharedLibraries,
     writable: [
-      plan.directory,
+      ...writtenParts(plan.directory),
       plan.runDirectory,
       ...sharedFolders(plan.spec, { readOnly: false }),
     ],
@@ -25,6 +30,11 @@ export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
     home: plan.runDirectory,
     infoFd,
   });
+}
+
+/** What a machine writes of its own folder: its disks, and what runs inside it. */
+export function writtenParts(directory: string): string[] {
+  return ['disks', 'inside'].map((name) => join(directory, name));
 }
 
 /** The whole environment of a kernel that runs without a compartment. */

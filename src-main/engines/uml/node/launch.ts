@@ -5,12 +5,13 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { makeDirectory } from '../../../base/node/files.ts';
 import { nicSlots } from '../../../machine/descriptors.ts';
 import type { Engine, LaunchPlan, RunningMachine } from '../../../machine/engine.ts';
 import { bubblewrap, findChild, startChild } from '../../../machine/node/child.ts';
 import { findByArgument, killByArgument } from '../../../machine/node/processes.ts';
 import { commandLine } from '../command-line.ts';
-import { bareEnvironment, sandboxArguments } from '../sandbox.ts';
+import { bareEnvironment, sandboxArguments, writtenParts } from '../sandbox.ts';
 import { UmlMachine } from './machine.ts';
 import { adoptInside, launchInside } from './nested-machine.ts';
 
@@ -25,6 +26,8 @@ export class UmlEngine implements Engine {
 
   async launch(plan: LaunchPlan): Promise<RunningMachine> {
     if (plan.inside) return launchInside(plan, this.now());
+    // Only what is there can be shown to it.
+    for (const part of writtenParts(plan.directory)) await makeDirectory(part);
     const started = await startChild(plan, this.now(), (layout) => ({
       path: plan.kernel.path,
       line: commandLine(plan, layout),

@@ -22,16 +22,18 @@ suite('the compartment of a machine', () => {
     assert.ok(!words.includes('--share-net'));
   });
 
-  test('may write its own folder and its run directory only', () => {
+  test('may write its disks, what runs inside it and its run directory only', () => {
     assert.deepEqual(bound(words, '--bind'), [
-      ['/machines/web', '/machines/web'],
+      ['/machines/web/disks', '/machines/web/disks'],
+      ['/machines/web/inside', '/machines/web/inside'],
       ['/run/nymph/0a1b2c3d', '/run/nymph/0a1b2c3d'],
     ]);
   });
 
-  test('may read its kernel, that kernel’s libraries, its boot disk and the images below', () => {
+  test('may read its folder, its kernel and libraries, its boot disk and the images below', () => {
     assert.deepEqual(bound(words, '--ro-bind'), [
       ['/lib/libc.so.6', '/lib/libc.so.6'],
+      ['/machines/web', '/machines/web'],
       ['/kernels/linux', '/kernels/linux'],
       ['/built/boot.cpio', '/built/boot.cpio'],
       ['/images/tiny/disk.raw', '/images/tiny/disk.raw'],
