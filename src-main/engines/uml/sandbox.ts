@@ -6,7 +6,6 @@
  * A guest has all of it by hostfs. Its machine.yaml says whether it has a compartment at all, so it
  * must not write its folder, nor put a link in the place of one in it.
  */
-import { join } from 'node:path';
 import { compartmentArguments } from '../../machine/compartment.ts';
 import type { LaunchPlan } from '../../machine/engine.ts';
 import { sharedFolders } from '../../machine/shares.ts';
@@ -34,7 +33,7 @@ export function sandboxArguments(plan: LaunchPlan, infoFd: number): string[] {
 
 /** What a machine writes of its own folder: its disks, and what runs inside it. */
 export function writtenParts(directory: string): string[] {
-  return ['disks', 'inside'].map((name) => join(directory, name));
+  return ['disks', 'inside'].map((name) => `${directory}/${name}`);
 }
 
 /** The whole environment of a kernel that runs without a compartment. */
