@@ -103,9 +103,10 @@ export class World {
   async close(): Promise<void> {
     if (!open.delete(this)) return;
     const machines = await this.client.call('machine.list', {}).catch(() => []);
-    const alive = machines.filter(({ state }) => state !== 'off' && state !== 'crashed');
+    const alive = machines.filter(({ state, parent }) =>
+      parent === undefined && state !== 'off' && state !== 'crashed');
     await Promise.all(alive.map(({ name }) =>
-      this.client.call('machine.kill', { machine: name }).catch(() => undefined)));
+      this.client.call('machine.kill', { machine: name, children: true }).catch(() => undefined)));
     this.client.close();
     const ended = new Promise((resolve) => this.server.once('exit', resolve));
     this.server.stdin!.end();
