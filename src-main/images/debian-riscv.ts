@@ -44,6 +44,10 @@ export const wantedPackages: readonly string[] = [
   '?essential', '?priority(required)', ...debianPackages, resolverPackage,
 ];
 
+/** A prompt on the second console of a machine that has one. */
+export const consoleRule =
+  'SUBSYSTEM=="tty", KERNEL=="hvc1", ENV{SYSTEMD_WANTS}+="serial-getty@hvc1.service"\n';
+
 /** Where the scripts lie in the new system until they have run. */
 export const setupFolder = '/nymph-setup';
 export const setupProgram = `${setupFolder}/run`;
@@ -81,11 +85,21 @@ unpack "$work"/packed/*.deb
 
 /** Process 1 of the machine that finishes the image. What it says last tells how it went. */
 export const setupScript = `#!/bin/sh
+# From memory: while a file that is removed is in use, its disk cannot be made read-only.
+if [ "$0" = ${setupProgram} ]; then
+  mount -t tmpfs tmpfs /run
+  cp -p "$0" /run/setup
+  exec /run/setup
+fi
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
+# All is on the disk before the power goes: what sysrq is asked for comes when it comes.
+keep() {
+  sync
+  mount -o remount,ro /
+}
 finish() {
-  echo s > /proc/sysrq-trigger
-  echo u > /proc/sysrq-trigger
+  keep
   echo o > /proc/sysrq-trigger
   sleep 60
 }
@@ -94,7 +108,6 @@ set -e
 cd /
 # The host's time: a machine of this kind has none before systemd has set it.
 date --set "@$(stat -c %Y ${setupProgram})" > /dev/null
-mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 before() {
   echo "Preparing $1"
@@ -107,7 +120,12 @@ before base-passwd
 for name in $(ls ${setupFolder}/preinst); do before "$name"; done
 dpkg --force-unsafe-io --configure --pending
 sh ${setupFolder}/customize /
+# systemd itself puts a prompt on the serial line, where two would hang each other up, and on the
+# first virtio console, which is the agent's.
+systemctl disable console-getty.service
+systemctl mask serial-getty@hvc0.service
 rm -rf ${setupFolder} /var/lib/dpkg/*-old
+keep
 trap - EXIT
 echo "${setupDone}"
 finish

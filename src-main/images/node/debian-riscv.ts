@@ -14,8 +14,8 @@ import type { AptSource } from '../../kernels/apt-sources.ts';
 import { privateApt } from '../../kernels/node/private-apt.ts';
 import { customizeScript, debianFiles, dpkgOptions } from '../debian.ts';
 import {
-  riscvSources, setupDone, setupFolder, setupProgram, setupScript, SetupProgress, targetSources,
-  unpackScript, wantedPackages,
+  consoleRule, riscvSources, setupDone, setupFolder, setupProgram, setupScript, SetupProgress,
+  targetSources, unpackScript, wantedPackages,
 } from '../debian-riscv.ts';
 import { flush, layOut, type DebianRequest } from './debian.ts';
 import { formatExt4 } from './ext4.ts';
@@ -120,6 +120,7 @@ async function unpack(
     'etc/apt/sources.list.d/debian.sources': targetSources(sources),
     'etc/apt/apt.conf.d/90nymph': 'Acquire::Languages "none";\nAPT::Install-Recommends "false";\n',
     'etc/dpkg/dpkg.cfg.d/nymph': dpkgOptions.map((option) => `${option}\n`).join(''),
+    'etc/udev/rules.d/80-nymph-console.rules': consoleRule,
     [setupProgram.slice(1)]: setupScript,
     [`${setupFolder.slice(1)}/customize`]: customizeScript,
   });
