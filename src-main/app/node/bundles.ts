@@ -22,7 +22,7 @@ import type { JobHandle, Jobs } from '../jobs.ts';
 import type { Driver } from './driver.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { LanHouse } from './lan-house.ts';
-import { isRegularFile, type MachineStore } from './machine-store.ts';
+import { diskFile, type MachineStore } from './machine-store.ts';
 import { makeNic, throwAwayTag, type Machines } from './machines.ts';
 
 /** Calls that leave a machine's disks and its folder as they are. */
@@ -131,11 +131,9 @@ export class Bundles {
     job.log(`${path}: ${bytes} bytes`);
   }
 
-  private diskOf(driver: Driver, { id, file, image }: DiskSpec) {
-    const path = join(driver.directory, 'disks', file);
-    if (!isRegularFile(path)) {
-      throw new Refusal('not-found', `The disk “${id}” of “${driver.name}” has lost its file.`);
-    }
+  private diskOf({ name, directory }: Driver, disk: DiskSpec) {
+    const { id, image } = disk;
+    const path = diskFile(name, directory, disk);
     return image === undefined
       ? { id, path }
       : { id, path, backing: this.around.images.rawPath(image) };

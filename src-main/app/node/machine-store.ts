@@ -9,7 +9,9 @@ import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Refusal } from '../../base/refusal.ts';
 import { makeDirectory, syncDirectory, writeFileAtomic } from '../../base/node/files.ts';
-import { checkName, newSpecText, parseSpec, type SpecInput } from '../../machine/spec.ts';
+import {
+  checkName, newSpecText, parseSpec, type DiskSpec, type SpecInput,
+} from '../../machine/spec.ts'; // prettier-ignore
 import type { TrashedMachine } from '../../contract/machine.ts';
 import type { Paths } from './paths.ts';
 
@@ -18,9 +20,19 @@ export const specFile = 'machine.yaml';
 const unfinished = /^\.(new|gone)-/;
 const specKeptCount = 5;
 
-/** A guest writes the folder of its disks, so what lies there may be a link to anywhere. */
-export function isRegularFile(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+/**
+ * The file of a disk. A guest writes the folder of its disks, so what lies there may be a link to
+ * anywhere, which is none.
+ * @throws Refusal `not-found`.
+ */
+export function diskFile(
+  name: string,
+  directory: string,
+  { id, file }: Pick<DiskSpec, 'id' | 'file'>,
+): string {
+  const path = join(directory, 'disks', file);
+  if (lstatSync(path, { throwIfNoEntry: false })?.isFile()) return path;
+  throw new Refusal('not-found', `The disk “${id}” of “${name}” has lost its file.`);
 }
 
 export class MachineStore {

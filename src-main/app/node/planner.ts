@@ -11,7 +11,7 @@ import { formatSize, type MachineSpec } from '../../machine/spec.ts';
 import type { KernelInfo } from '../../kernels/kernel.ts';
 import type { ImageLibrary } from './image-library.ts';
 import type { KernelShelf } from './kernel-shelf.ts';
-import { isRegularFile } from './machine-store.ts';
+import { diskFile } from './machine-store.ts';
 import type { Paths } from './paths.ts';
 
 export interface Confinement {
@@ -99,10 +99,7 @@ export class Planner {
     disk: MachineSpec['disks'][number],
     index: number,
   ): PlannedDisk {
-    const path = join(directory, 'disks', disk.file);
-    if (!isRegularFile(path)) {
-      throw new Refusal('not-found', `The disk “${disk.id}” of “${name}” has lost its file.`);
-    }
+    const path = diskFile(name, directory, disk);
     if (disk.image === undefined) return { id: disk.id, index, path };
     return { id: disk.id, index, path, backing: this.images.rawPath(disk.image) };
   }
