@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { kernelsStep } from '../support/kernels.ts';
 import {
-  attach, clientOf, freshHome, run, spawnServer, started, Undo, untilState, type World,
+  attach, clientOf, run, spawnServer, spawnWorld, started, Undo, untilState, type World,
 } from '../support/live.ts'; // prettier-ignore
 
 const prompt = /# (\x1b\[6n)?$/;
@@ -16,9 +16,7 @@ let world: World;
 let server: ChildProcess;
 
 before(async () => {
-  const { home, paths } = freshHome(undo);
-  server = await spawnServer(undo, home);
-  world = { home, paths, client: await clientOf(undo, paths) };
+  ({ world, server } = await spawnWorld(undo));
   await kernelsStep(world.client, 'portable');
   const outer = { name: 'outer', engine: 'portable', memoryMib: 256 } as const;
   await world.client.call('network.create', { name: 'lab' });

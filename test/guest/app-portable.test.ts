@@ -11,9 +11,9 @@ import {
   attach,
   clientOf,
   collect,
-  freshHome,
   run,
   spawnServer,
+  spawnWorld,
   started,
   Undo,
   untilRunning,
@@ -27,9 +27,7 @@ let world: World;
 let server: ChildProcess;
 
 before(async () => {
-  const { home, paths } = freshHome(undo);
-  server = await spawnServer(undo, home);
-  world = { home, paths, client: await clientOf(undo, paths) };
+  ({ world, server } = await spawnWorld(undo));
   await kernelsStep(world.client, 'portable');
   await world.client.call('machine.create', {
     name: 'rv',

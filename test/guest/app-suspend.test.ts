@@ -12,10 +12,10 @@ import { kernelsStep } from '../support/kernels.ts';
 import {
   attach,
   clientOf,
-  freshHome,
   nymph,
   run,
   spawnServer,
+  spawnWorld,
   started,
   Undo,
   untilState,
@@ -27,9 +27,7 @@ let world: World;
 let server: ChildProcess;
 
 before(async () => {
-  const { home, paths } = freshHome(undo);
-  server = await spawnServer(undo, home);
-  world = { home, paths, client: await clientOf(undo, paths) };
+  ({ world, server } = await spawnWorld(undo));
   await kernelsStep(world.client, 'portable');
   await call('network.create', { name: 'lab' });
   const wanted = { name: 'rv', memoryMib: 96, networks: ['lab'] };

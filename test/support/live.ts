@@ -87,6 +87,13 @@ export async function spawnServer(t: Cleaner, home: string): Promise<ChildProces
   return child;
 }
 
+/** A server as a process of its own, on a home of its own, and a client at its unix socket. */
+export async function spawnWorld(t: Cleaner): Promise<{ world: World; server: ChildProcess }> {
+  const { home, paths } = freshHome(t);
+  const server = await spawnServer(t, home);
+  return { world: { home, paths, client: await clientOf(t, paths) }, server };
+}
+
 /** Waits for a state by events, so that nothing is missed and nobody polls. */
 export async function untilState(
   client: Client,
