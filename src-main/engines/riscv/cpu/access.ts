@@ -37,7 +37,7 @@ export fn slow_load(h: i32, va: i64, size: i32): i64 {
     }
     return value;
   }
-  let p = walk(h, va, 0);
+  let p = locate_read(h, va);
   if (p == 0) return 0L;
   if (p == 1) return device_load(h, size);
   if (size == 8) return load64(p);
@@ -62,7 +62,7 @@ export fn slow_store(h: i32, va: i64, value: i64, size: i32) {
     }
     return;
   }
-  let p = walk(h, va, 1);
+  let p = locate_write(h, va);
   if (p == 0) return;
   if (p == 1) {
     let pa = i32_of(h.mmiopa);

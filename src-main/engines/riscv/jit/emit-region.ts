@@ -11,11 +11,13 @@ import type { Type } from '../wasm/module.ts';
 import type { ModuleEmitter, SlotOf } from './emit.ts';
 import { edgeKey } from './flow.ts';
 import type { Flow } from './flow.ts';
+import { groupsOf } from './groups.ts';
+import type { Group } from './groups.ts';
 import { isCsr } from './region.ts';
 import type { Block, Step } from './region.ts';
 import { reads, registerUse, sameSet, writes } from './registers.ts';
 import type { RegisterSet, RegisterUse } from './registers.ts';
-import { emitEntry, hole, local, localTypes, operandAt, siteBits } from './stencil.ts';
+import { emitEntry, emitHit, hole, local, localTypes, operandAt, siteBits } from './stencil.ts';
 import type { Piece } from './stencil.ts';
 
 export class RegionEmitter {
@@ -33,6 +35,9 @@ export class RegionEmitter {
   private readonly exitLabels: number[] = [];
   private step!: Step;
   private dirty: RegisterSet = { x: 0, f: 0 };
+  private groups = new Map<Step, Group>();
+  private readonly hosts = new Map<Group, number>(); // the locals of those that are open
+  private readonly freeHosts: number[] = [];
   private left = 0; // instructions of the block after the present one
   private gates = 0; // FPU checks already made
   private readonly changesCsrs: boolean;
@@ -77,6 +82,7 @@ export class RegionEmitter {
     e.get(local.fuel);
     e.i32(1);
     e.op(0x48, 0x72); // fuel < 1, or
+    e.hint(false);
     e.open(4);
     e.get(local.fuel);
     e.op(0x0f);
@@ -146,6 +152,7 @@ export class RegionEmitter {
       e.op(0x6b);
       e.set(local.fuel);
     }
+    this.groups = groupsOf(block);
     for (const step of block.steps) this.instruction(step);
     this.gatesAfter[n] = this.gates;
     this.terminate(block);
@@ -193,6 +200,7 @@ export class RegionEmitter {
       e.get(local.h);
       e.memory('load32', fieldOffset('poke'));
       e.op(0x72);
+      e.hint(false);
       e.open(4);
       this.toInterpreter(target);
       e.close();
@@ -260,6 +268,7 @@ export class RegionEmitter {
     e.op(0x83);
     emitEntry(e, 16, this.module.tlbMask);
     e.op(0x52); // ne
+    e.hint(false);
     e.open(4);
     e.get(local.fuel);
     e.op(0x0f);
@@ -339,11 +348,15 @@ export class RegionEmitter {
     this.left--;
     const { kind } = step.what;
     if (kind === 'system') return this.csr(step);
-    const stencil = this.module.stencils.of(step);
+    const group = this.groups.get(step);
+    const { stencils } = this.module;
+    const stencil = group === undefined ? stencils.of(step) : stencils.inGroup(step);
     const written = writes(step);
     if (!stencil.effect && written.x === 0) return;
     if (kind === 'fp' || kind === 'fpmem') this.gate(step);
+    if (group?.members[0] === step) this.openGroup(group);
     this.play(stencil.pieces, stencil.temporaries);
+    if (group?.members.at(-1) === step) this.freeHosts.push(this.hosts.get(group)!);
     this.dirty.x |= written.x;
     this.dirty.f |= written.f;
   }
@@ -366,11 +379,13 @@ export class RegionEmitter {
     e.set(local.entry);
     e.get(local.h);
     e.memory('load32', fieldOffset('fault'));
+    e.hint(false);
     e.brIf(this.exitLabel());
     if (written.x !== 0) this.loadRegister((step.bits >>> 7) & 31);
     this.dirty.x |= written.x;
     this.gates = 0;
     e.get(local.entry);
+    e.hint(false);
     e.open(4);
     this.toInterpreter((step.at + step.length) | (this.left << siteBits));
     e.close();
@@ -397,14 +412,39 @@ export class RegionEmitter {
       e.i32(4);
       e.op(0x4b, 0x72);
     }
+    e.hint(false);
     e.open(4);
     this.site();
     e.get(local.h);
     e.i32(step.raw);
     this.call(dynamic ? 'fp_gate_rm' : 'fp_gate');
     e.op(0x45);
+    e.hint(false);
     e.brIf(this.exitLabel());
     e.close();
+  }
+
+  /** Looks once for all that a group will touch. */
+  private openGroup(group: Group): void {
+    const { e } = this;
+    const host = this.freeHosts.pop() ?? e.alloc('i32');
+    this.hosts.set(group, host);
+    e.get(this.locals[group.base]!);
+    e.i64(group.low);
+    e.op(0x7c);
+    e.set(local.va);
+    emitHit(e, group.writes ? 8 : 0, group.bytes, this.module.tlbMask);
+    e.hint(true);
+    e.open(4, 'i32');
+    e.get(local.va);
+    e.op(0xa7);
+    e.get(local.entry);
+    e.memory('load32', 24);
+    e.op(0x6a);
+    e.otherwise();
+    e.i32(0);
+    e.close();
+    e.set(host);
   }
 
   private site(): void {
@@ -436,6 +476,7 @@ export class RegionEmitter {
     const { e, step } = this;
     const { bits } = step;
     for (const piece of pieces) {
+      for (const { at, taken } of piece.hints) e.hints.push({ at: e.code.length + at, taken });
       e.code.all(piece.bytes);
       const n = (bits >>> operandAt[piece.hole]!) & 31;
       switch (piece.hole) {
@@ -470,6 +511,12 @@ export class RegionEmitter {
         case hole.fd:
           e.set(this.floats[n]!);
           break;
+        case hole.host:
+          e.get(this.hosts.get(this.groups.get(step)!)!);
+          break;
+        case hole.place:
+          e.code.u32(step.imm - this.groups.get(step)!.low);
+          break;
         case hole.call:
           this.call(piece.name);
           break;
@@ -478,6 +525,7 @@ export class RegionEmitter {
           break;
         case hole.fault:
           e.depth += piece.number;
+          e.hint(false);
           e.brIf(this.exitLabel());
           e.depth -= piece.number;
           break;

@@ -50,8 +50,9 @@ export class ModuleEmitter {
     flows.forEach((flow, n) => {
       this.code.clear();
       this.body.clear();
-      const body = new RegionEmitter(flow, this, slotOf).emit().finish(this.body);
-      this.builder.addFunction(`r${n}`, invokeSignature, true, body);
+      const region = new RegionEmitter(flow, this, slotOf).emit();
+      const body = region.finish(this.body);
+      this.builder.addFunction(`r${n}`, invokeSignature, true, body, region.hints);
     });
     return { bytes: this.builder.build(), imports: [...this.imports.keys()] };
   }

@@ -10,7 +10,7 @@
 import { fieldOffset } from '../layout.ts';
 import { Emitter } from '../wasm/emit.ts';
 import type { Binder, Scope } from '../wasm/emit.ts';
-import type { Type } from '../wasm/module.ts';
+import type { Hint, Type } from '../wasm/module.ts';
 import { Parser } from '../wasm/parse.ts';
 import type { Expr, Stmt } from '../wasm/parse.ts';
 import type { Instruction } from '../cpu/isa.ts';
@@ -53,6 +53,8 @@ export const hole = {
   tee: 16,
   raw: 17, // the instruction as it stands in memory
   imm32: 18, // the immediate as an i32
+  host: 19, // host address of the access's group, 0 when the TLB has not served it
+  place: 20, // where in its group the access is: a memory instruction's offset
 } as const;
 
 /** Where an instruction names the register of a hole. */
@@ -68,6 +70,7 @@ export const operandAt: Readonly<Record<number, number>> = {
 
 export interface Piece {
   bytes: Uint8Array;
+  hints: readonly Hint[];
   hole: number;
   name: string;
   number: number;
@@ -115,6 +118,7 @@ export type StencilScope = Pick<Scope, 'constants' | 'fields' | 'inlines'> & {
 export class Stencils {
   private readonly scope: StencilScope;
   private readonly known = new Map<Instruction, (Stencil | undefined)[]>();
+  private readonly grouped = new Map<Instruction, Stencil>();
 
   constructor(scope: StencilScope) {
     this.scope = scope;
@@ -126,6 +130,16 @@ export class Stencils {
     const form = what.rounded ? (bits >>> 12) & 7 : 0;
     return (forms[form] ??= new Recorder(this.scope, what, bits).record());
   }
+
+  /** Of a load or store whose group has looked at the TLB. */
+  inGroup({ what, bits }: Step): Stencil {
+    let stencil = this.grouped.get(what);
+    if (stencil === undefined) {
+      stencil = new Recorder(this.scope, what, bits, true).record();
+      this.grouped.set(what, stencil);
+    }
+    return stencil;
+  }
 }
 
 const firstTemporary = 1000;
@@ -136,8 +150,10 @@ class OpenEmitter extends Emitter {
   readonly temporaries: Type[] = [];
 
   gap(kind: number, name = '', number = 0): void {
-    this.pieces.push({ bytes: this.code.take(), hole: kind, name, number });
-    this.code.clear();
+    const { code, hints } = this;
+    this.pieces.push({ bytes: code.take(), hints, hole: kind, name, number });
+    code.clear();
+    this.hints = [];
   }
   override alloc(type: Type): number {
     return firstTemporary + this.temporaries.push(type) - 1;
@@ -171,9 +187,12 @@ class Recorder implements Binder {
   private readonly e: OpenEmitter;
   private readonly tlbMask: number;
 
-  constructor(scope: StencilScope, what: Instruction, bits: number) {
+  private readonly grouped: boolean;
+
+  constructor(scope: StencilScope, what: Instruction, bits: number, grouped = false) {
     this.what = what;
     this.bits = bits;
+    this.grouped = grouped;
     this.tlbMask = Number(scope.constants.get('TLB_MASK')!.value);
     const callee = (name: string) => {
       const signature = scope.signatures.get(name);
@@ -285,13 +304,11 @@ class Recorder implements Binder {
     const load = loadWords[name];
     if (load !== undefined) {
       this.hit(args[1]!, 0, load.size);
+      e.hint(true);
       e.open(4, 'i64');
-      this.hostAddress();
-      e.memory(load.hit, 0);
+      this.access(load.hit);
       e.otherwise();
-      this.e.gap(hole.site);
-      e.get(local.h);
-      e.get(local.va);
+      this.slow(args[1]!);
       e.i32(load.size);
       e.callFunction('slow_load');
       if (load.sign !== 0) e.op(load.sign);
@@ -302,14 +319,14 @@ class Recorder implements Binder {
     const store = storeWords[name];
     if (store === undefined) return undefined;
     this.hit(args[1]!, 8, store.size);
+    e.hint(true);
     e.open(4);
-    this.hostAddress();
+    if (this.grouped) this.e.gap(hole.host);
+    else this.hostAddress();
     e.value(args[2]!, 'i64');
-    e.memory(store.hit, 0);
+    this.memory(store.hit);
     e.otherwise();
-    this.e.gap(hole.site);
-    e.get(local.h);
-    e.get(local.va);
+    this.slow(args[1]!);
     e.value(args[2]!, 'i64');
     e.i32(store.size);
     e.callFunction('slow_store');
@@ -318,22 +335,36 @@ class Recorder implements Binder {
     return null;
   }
 
-  /**
-   * Leaves on the stack whether the TLB has the page for this access; `va` is set. That is
-   * `va - tag <u 4097 - size`, turned round: V8 reads a tag on the right of a subtraction twice.
-   */
+  private access(word: string): void {
+    if (this.grouped) this.e.gap(hole.host);
+    else this.hostAddress();
+    this.memory(word);
+  }
+
+  private memory(word: string): void {
+    if (!this.grouped) return this.e.memory(word, 0);
+    this.e.memoryAt(word);
+    this.e.gap(hole.place);
+  }
+
+  /** What a slow half wants first: where it is, the hart and the address. */
+  private slow(address: Expr): void {
+    const { e } = this;
+    this.e.gap(hole.site);
+    e.get(local.h);
+    if (!this.grouped) e.get(local.va);
+    else if (isSum(address)) e.gap(hole.sum);
+    else e.value(address, 'i64');
+  }
+
+  /** Leaves on the stack whether the TLB has the page for this access. */
   private hit(address: Expr, tag: number, size: number): void {
     const { e } = this;
+    if (this.grouped) return e.gap(hole.host);
     if (isSum(address)) e.gap(hole.sum);
     else e.value(address, 'i64');
     e.set(local.va);
-    emitEntry(e, tag, this.tlbMask);
-    e.get(local.va);
-    e.op(0x7d);
-    e.i64(4096 - size);
-    e.op(0x7c);
-    e.i64(4097 - size);
-    e.op(0x54);
+    emitHit(e, tag, size, this.tlbMask);
   }
 
   private hostAddress(): void {
@@ -378,6 +409,7 @@ class Recorder implements Binder {
     e.i64(1);
     e.op(0x51, 0x71);
     e.op(0x45);
+    e.hint(false);
     e.open(4);
     e.expr(call);
     e.op(0xbf);
@@ -402,6 +434,20 @@ class Recorder implements Binder {
     splat('fs2', false);
     splat('fs3', (form & 1) !== 0);
   }
+}
+
+/**
+ * Pushes whether the TLB has the page for `size` bytes at `va`. That is `va - tag <u 4097 - size`,
+ * turned round: V8 reads a tag on the right of a subtraction twice.
+ */
+export function emitHit(e: Emitter, tag: number, size: number, tlbMask: number): void {
+  emitEntry(e, tag, tlbMask);
+  e.get(local.va);
+  e.op(0x7d);
+  e.i64(4096 - size);
+  e.op(0x7c);
+  e.i64(4097 - size);
+  e.op(0x54);
 }
 
 /** Pushes a tag of va's TLB entry; `entry` then points at it. */

@@ -8,7 +8,7 @@
 import { Bytes } from './bytes.ts';
 import { arithmetic, comparison, intrinsics } from './intrinsics.ts';
 import { typeCode } from './module.ts';
-import type { Signature, Type } from './module.ts';
+import type { Hint, Signature, Type } from './module.ts';
 import type { Expr, Func, Stmt } from './parse.ts';
 
 export interface Binder {
@@ -40,6 +40,8 @@ interface Local {
 
 export class Emitter {
   readonly code: Bytes;
+  /** Places count from the code's begin, and from that of the body when it is finished. */
+  hints: Hint[] = [];
   depth = 0;
   readonly scope: Scope;
   private readonly binder: Binder | null;
@@ -94,6 +96,7 @@ export class Emitter {
       out.u32(run.count);
       out.u8(typeCode[run.type]);
     }
+    for (const hint of this.hints) hint.at += out.length;
     out.append(this.code);
     out.u8(0x0b);
     return out;
@@ -128,14 +131,24 @@ export class Emitter {
 
   /** A memory instruction by its W name. */
   memory(name: string, offset: number): void {
+    this.memoryAt(name);
+    this.code.u32(offset);
+  }
+
+  /** The same without its offset, which is to follow. */
+  memoryAt(name: string): void {
     const word = intrinsics.get(name)!;
     this.code.all(word.code);
     this.code.u32(word.align!);
-    this.code.u32(offset);
   }
 
   op(...bytes: number[]): void {
     this.code.all(bytes);
+  }
+
+  /** Says of the `if` or `br_if` that is written next which way it nearly always goes. */
+  hint(taken: boolean): void {
+    this.hints.push({ at: this.code.length, taken });
   }
 
   /** Opens `block` (2), `loop` (3) or `if` (4); returns its label. */

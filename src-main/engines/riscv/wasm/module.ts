@@ -22,6 +22,13 @@ interface Func {
   type: number;
   name: string;
   exported: boolean;
+  hints: readonly Hint[];
+}
+
+/** Which way the `if` or `br_if` at a place of a function's body nearly always goes. */
+export interface Hint {
+  at: number;
+  taken: boolean;
 }
 
 /** Buffers are dear to make; a module is built without pause, so all are built in these. */
@@ -57,8 +64,11 @@ export class ModuleBuilder {
     return this.imports.length - 1;
   }
 
-  addFunction(name: string, signature: Signature, exported: boolean, body: Bytes): number {
-    this.functions.push({ name, type: this.type(signature), exported });
+  /** `hints` by rising place in the body. */
+  addFunction(
+    name: string, signature: Signature, exported: boolean, body: Bytes, hints: readonly Hint[] = [],
+  ): number { // prettier-ignore
+    this.functions.push({ name, type: this.type(signature), exported, hints });
     this.bodies.u32(body.length);
     this.bodies.append(body);
     return this.imports.length + this.functions.length - 1;
@@ -110,11 +120,32 @@ export class ModuleBuilder {
         b.u32(this.imports.length + n);
       });
     });
+    this.branchHints(out);
     section(out, 10, (b) => {
       b.u32(this.functions.length);
       b.append(this.bodies);
     });
     return out.take();
+  }
+
+  /** The section of the branch hinting proposal, which stands before the code. */
+  private branchHints(out: Bytes): void {
+    const hinted = this.functions.filter((f) => f.hints.length > 0);
+    if (hinted.length === 0) return;
+    section(out, 0, (b) => {
+      b.text('metadata.code.branch_hint');
+      b.u32(hinted.length);
+      this.functions.forEach((f, n) => {
+        if (f.hints.length === 0) return;
+        b.u32(this.imports.length + n);
+        b.u32(f.hints.length);
+        for (const { at, taken } of f.hints) {
+          b.u32(at);
+          b.u8(1);
+          b.u8(taken ? 1 : 0);
+        }
+      });
+    });
   }
 }
 
