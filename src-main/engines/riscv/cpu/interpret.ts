@@ -179,8 +179,8 @@ export fn run(h: i32): i32 {
     if (h.fault) {
       h.pc = pc; h.fuel = fuel;
       deliver_fault(h);
-      pc = h.pc; fuel = h.fuel;
-      continue;
+      h.fueltop = h.fueltop - 1L; // costs fuel, as its vector may fault again, and retires nothing
+      pc = h.pc; fuel = h.fuel - 1;
     }
     if ((load32(h + POKE) != 0) | (fuel <= 0)) {
       h.pc = pc; h.fuel = fuel;

@@ -306,7 +306,8 @@ class Recorder implements Binder {
       this.hit(args[1]!, 0, load.size);
       e.hint(true);
       e.open(4, 'i64');
-      this.access(load.hit);
+      this.hostAddress();
+      this.memory(load.hit);
       e.otherwise();
       this.slow(args[1]!);
       e.i32(load.size);
@@ -321,8 +322,7 @@ class Recorder implements Binder {
     this.hit(args[1]!, 8, store.size);
     e.hint(true);
     e.open(4);
-    if (this.grouped) this.e.gap(hole.host);
-    else this.hostAddress();
+    this.hostAddress();
     e.value(args[2]!, 'i64');
     this.memory(store.hit);
     e.otherwise();
@@ -333,12 +333,6 @@ class Recorder implements Binder {
     this.faulted();
     e.close();
     return null;
-  }
-
-  private access(word: string): void {
-    if (this.grouped) this.e.gap(hole.host);
-    else this.hostAddress();
-    this.memory(word);
   }
 
   private memory(word: string): void {
@@ -357,7 +351,7 @@ class Recorder implements Binder {
     else e.value(address, 'i64');
   }
 
-  /** Leaves on the stack whether the TLB has the page for this access. */
+  /** Leaves on the stack whether the TLB has the page for this access, or the group's look has. */
   private hit(address: Expr, tag: number, size: number): void {
     const { e } = this;
     if (this.grouped) return e.gap(hole.host);
@@ -369,6 +363,7 @@ class Recorder implements Binder {
 
   private hostAddress(): void {
     const { e } = this;
+    if (this.grouped) return e.gap(hole.host);
     e.get(local.va);
     e.op(0xa7);
     e.get(local.entry);

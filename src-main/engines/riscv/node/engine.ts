@@ -70,8 +70,16 @@ export class PortableEngine implements Engine {
   }
 }
 
+/**
+ * Branch hints are an experiment of V8's still, and an option that it does not know would end the
+ * process; it stands here, as what the cache holds is of one set of options.
+ */
+const hinted = process.versions.v8.startsWith('13.');
+const program = [
+  '--disable-warning=ExperimentalWarning',
+  ...(hinted ? ['--experimental-wasm-branch-hinting'] : []),
+];
 /** What every process of ours may read. */
-const program = ['--disable-warning=ExperimentalWarning'];
 const readable = [...systemFolders, dirname(node), sources, ...modules];
 
 function programOf(plan: LaunchPlan, layout: DescriptorLayout, cache?: CodeCache): Program {
