@@ -5,7 +5,8 @@
 import { assemble } from './assemble.ts';
 import { bare, put } from './bare.ts';
 import type { Bare, Engine } from './bare.ts';
-import type { Wide } from '../../src-main/engines/riscv/layout.ts';
+import { bankState } from '../../src-main/engines/riscv/hart-state.ts';
+import { banked, type Wide } from '../../src-main/engines/riscv/layout.ts';
 
 export const base = 0x8000_0000n;
 export const end = base + 0x800n;
@@ -20,6 +21,10 @@ export interface Start {
   mode: number;
   /** V=1; the machine then has the hypervisor extension, as with any register of it. */
   guest?: boolean;
+  /** A guest may be a host in turn; these are its own hypervisor registers, in bank 1. */
+  bank?: Partial<Record<(typeof banked)[number], bigint>>;
+  /** In the guest of that guest. */
+  deep?: boolean;
   source: string;
   csr?: Partial<Record<Wide, bigint>>;
   irq?: number;
@@ -27,23 +32,34 @@ export interface Start {
   instructions?: number;
 }
 
+/** In hstatus: bank 1, in its first life. */
+export const bankName = (1n << 50n) | (1n << 34n);
+
 export function words(m: Bare): DataView {
   return new DataView(m.ram.buffer, m.ram.byteOffset, m.ram.byteLength);
 }
 
 export function start(engine: Engine, program: Start): Bare {
-  const { mode, guest = false, csr = {}, irq = 0, pages = [] } = program;
+  const { mode, guest = false, deep = false, bank, csr = {}, irq = 0, pages = [] } = program;
   const m = bare(engine);
   put(m, assemble(`${program.source}\nlast:\njal zero, last`));
   put(m, assemble('done:\njal zero, done'), 0x800);
   for (const [at, value] of pages) words(m).setBigUint64(at, value, true);
   const { state, core } = m.hart;
   const vectors = { mtvec: end, stvec: end, alttvec: end };
+  const bank1 = bankState(m.shared.memory.buffer, 1);
+  for (const name of banked) bank1.setWide(name, 0n);
   for (const [name, value] of Object.entries({ ...vectors, ...csr })) {
     state.setWide(name as Wide, value);
   }
+  if (bank !== undefined) {
+    const values = { bankserial: 1n, alttvec: end, vstimecmp: (1n << 64n) - 1n, ...bank };
+    for (const [name, value] of Object.entries(values)) bank1.setWide(name as Wide, value);
+    state.setWide('hstatus', state.wide('hstatus') | bankName);
+    state.setWord('nests', 1);
+  }
   state.setWord('priv', mode);
-  state.setWord('virt', guest ? 1 : 0);
+  state.setWord('virt', deep ? 2 : guest ? 1 : 0);
   if (guest) state.setWide('fsgate', state.wide('altstatus'));
   state.setWord('irq', irq);
   state.setWord('poke', 1);

@@ -3,16 +3,20 @@
  *
  * poke bits: 1 look at interrupts, 4 wfi, 8 pause or stop, 16 remote fences, 32 started by HSM.
  */
-import { at, fieldOffset, hartAt, hartSize } from './layout.ts';
+import { at, bankBytes, banked, fieldOffset, hartAt, hartSize } from './layout.ts';
 import type { Narrow, Wide } from './layout.ts';
 
 export const poke = { irq: 1, wfi: 4, attention: 8, remote: 16, start: 32 } as const;
 export const remote = { fence: 1, fenceI: 2 } as const;
 
-/** A hart's deadlines, in ticks, and the interrupt bit that each raises. */
+/**
+ * A hart's deadlines, in ticks, and the interrupt bit that each raises. The one of a guest's guest
+ * is no bit of mip, but where the hart notes that it has to look (cpu/levels.ts).
+ */
 const timers = [
   ['stimecmp', 0x20],
   ['vsdeadline', 0x40],
+  ['deepdeadline', 0x4000],
   ['mtimecmp', 0x80],
 ] as const;
 
@@ -21,8 +25,8 @@ export class HartState {
   readonly i32: Int32Array;
   readonly i64: BigInt64Array;
 
-  constructor(buffer: ArrayBufferLike, index: number) {
-    this.base = at.harts + index * hartSize;
+  constructor(buffer: ArrayBufferLike, index: number, base = at.harts + index * hartSize) {
+    this.base = base;
     this.i32 = new Int32Array(buffer);
     this.i64 = new BigInt64Array(buffer);
   }
@@ -89,4 +93,9 @@ export class HartState {
   private deadline(name: Wide): bigint {
     return BigInt.asUintN(64, Atomics.load(this.i64, (this.base + fieldOffset(name)) >> 3));
   }
+}
+
+/** A guest's bank of hypervisor registers: as a hart of which only `banked` is there. */
+export function bankState(buffer: ArrayBufferLike, index: number): HartState {
+  return new HartState(buffer, index, at.banks + index * bankBytes - fieldOffset(banked[0]));
 }

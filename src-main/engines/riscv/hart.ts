@@ -23,6 +23,10 @@ export interface Shared {
   compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 
+const neverAtFirst = [
+  'stimecmp', 'vstimecmp', 'vsdeadline', 'deepdeadline', 'mtimecmp', 'fsgate',
+] as const; // prettier-ignore
+
 /** Instructions between looks at the clock, should the timekeeper's thread not get to run. */
 const slice = 300_000;
 
@@ -74,11 +78,10 @@ export class Hart {
     s.setWide('misa', 0x8000_0000_0014_11adn);
     s.setWide('mideleg', firmware ? 0x1444n : 0x1666n);
     s.setWide('mstatus', 0xa_0000_0000n);
-    for (const name of ['stimecmp', 'vstimecmp', 'vsdeadline', 'mtimecmp', 'fsgate'] as const) {
-      s.setWide(name, 0xffff_ffff_ffff_ffffn);
-    }
+    for (const name of neverAtFirst) s.setWide(name, 0xffff_ffff_ffff_ffffn);
     s.setWide('altstatus', 0x2_0000_0000n);
     if (!firmware) {
+      s.setWord('nests', 1);
       s.setWide('medeleg', 0xf0_b5ffn);
       s.setWide('mcounteren', 7n);
       s.setWide('scounteren', 7n);

@@ -4,6 +4,7 @@
  *
  *   0x00001000  machine words (see `machine`)     0x00010000  table: 16-bit code → 32-bit code
  *   0x00002000  device registers                  0x00060000  console rings
+ *   0x00080000  hypervisor registers of guests
  *   0x00100000  harts, 1 MiB each: state, address-space contexts, TLBs, heat
  *   then        one flag byte per RAM frame; per hart a directory of code maps and their pool
  *   ram         guest RAM, 2 MiB aligned
@@ -20,6 +21,7 @@ export const at = {
   dirtyLog: 0x5_0000,
   consoleOut: 0x6_0000,
   consoleIn: 0x7_0000,
+  banks: 0x8_0000, // 1024 × 256 bytes, see cpu/levels.ts; the first is nobody's
   harts: 0x10_0000,
 } as const;
 
@@ -27,6 +29,8 @@ export const hartSize = 0x10_0000;
 export const tlbEntries = 1024;
 export const tlbBytes = tlbEntries * 32;
 export const contextCount = 16;
+export const bankCount = 1024;
+export const bankBytes = 256;
 export const heatEntries = 0x8000;
 export const codeMapBytes = 4096;
 
@@ -42,6 +46,7 @@ export const machine = {
   parked: 0x1c, // how many harts stand still for `pause`
   timerUntil: 0x20, // i64: when the timekeeper will look again by itself, in ticks
   stood: 0x28, // f64: ticks for which the guest's time has stood still
+  banks: 0x30, // counted up for each bank that a guest is given
 } as const;
 
 /** Hart-relative blocks. */
@@ -50,7 +55,7 @@ export const hartAt = {
   f: 256,
   fields: 512,
   counters: 0x600, // of the translator, see jit/report.ts
-  contextFast: 0x800, // 128 × i32: mode bits → TLB of the present satp
+  contextFast: 0x800, // 256 × i32: mode bits → TLB of the present satp
   contexts: 0xc00, // 16 × 64 bytes
   samples: 0x2000, // 1024 looks at where the hart is, see jit/trace.ts
   trace: 0x8000, // 256 things that its translator did
@@ -58,15 +63,25 @@ export const hartAt = {
   heat: 0xa_0000,
 } as const;
 
+/**
+ * The registers of a hypervisor, together: a guest that is one has a bank of its own, in which they
+ * stand as they do in a hart. alt* is the supervisor's set that is not in force; of mie a guest's
+ * bank has hie. The first three say whose a bank is (see cpu/levels.ts).
+ */
+export const banked = [
+  'bankserial', 'bankhart', 'bankused',
+  'mie', 'hstatus', 'hedeleg', 'hideleg', 'hvip', 'hgatp', 'htval', 'htinst', 'htimedelta',
+  'hcounteren', 'henvcfg', 'altstatus', 'alttvec', 'altscratch', 'altepc', 'altcause', 'alttval',
+  'altsatp', 'vstimecmp',
+] as const; // prettier-ignore
+
 const wide = [
-  'pc', 'mstatus', 'mie', 'mipsoft', 'medeleg', 'mideleg', 'mtvec', 'mepc', 'mcause', 'mtval',
+  ...banked,
+  'pc', 'mstatus', 'mipsoft', 'medeleg', 'mideleg', 'mtvec', 'mepc', 'mcause', 'mtval',
   'mscratch', 'mcounteren', 'menvcfg', 'stvec', 'sepc', 'scause', 'stval', 'sscratch',
   'scounteren', 'senvcfg', 'satp', 'stimecmp', 'misa', 'fueltop', 'ftval', 'mmiopa', 'resvalue',
   'sigb', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
-  // Of the hypervisor extension; alt* is the supervisor's set that is not in force.
-  'hstatus', 'hedeleg', 'hideleg', 'hvip', 'hgatp', 'htval', 'htinst', 'htimedelta', 'hcounteren',
-  'henvcfg', 'mtval2', 'mtinst', 'altstatus', 'alttvec', 'altscratch', 'altepc', 'altcause',
-  'alttval', 'altsatp', 'vstimecmp', 'vsdeadline', 'mtimecmp', 'fsgate', 'faulttval2', 'walkat',
+  'mtval2', 'mtinst', 'vsdeadline', 'deepdeadline', 'mtimecmp', 'fsgate', 'faulttval2', 'walkat',
   'walkgpa', 'walkbig',
 ] as const; // prettier-ignore
 // fflags and frm stand together: translated code looks at both with one load.
@@ -76,7 +91,7 @@ const narrow = [
   'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
   'seendirty', 'intranslated', 'virt', 'faultgva', 'faultinst', 'walkfault',
-  'walkperm', 'walkinst', 'walkhost', 'walklevel',
+  'walkperm', 'walkinst', 'walkhost', 'walklevel', 'walkstage', 'faultstage', 'nests', 'deepbank',
 ] as const; // prettier-ignore
 
 export type Wide = (typeof wide)[number];
@@ -91,7 +106,8 @@ export const fleetingFields: ReadonlySet<string> = new Set<Wide | Narrow>([
   'resaddr', 'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'fetchpage',
   'threshold', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping', 'remote', 'remotefrom',
   'remoteto', 'remoteack', 'mailbox', 'lockstep', 'seendirty', 'walkfault', 'walkperm', 'walkinst',
-  'walkhost', 'walklevel', 'walkat', 'walkgpa', 'walkbig',
+  'walkhost', 'walklevel', 'walkat', 'walkgpa', 'walkbig', 'walkstage', 'deepbank',
+  'bankserial', 'bankhart', 'bankused',
 ]); // prettier-ignore
 
 export const fields: ReadonlyMap<string, { offset: number; type: Type }> = new Map([
@@ -170,13 +186,17 @@ export function layoutConstants(layout: Layout): Map<string, { value: bigint; ty
     M_DIRTY: at.machine + machine.dirtyFrames,
     DIRTY_LOG: at.dirtyLog,
     M_TIMER: at.machine + machine.timer,
+    M_BANKS: at.machine + machine.banks,
+    // So that a field of a bank stands where it does in a hart.
+    BANKS: at.banks - fieldOffset(banked[0]),
+    BANK_FIELDS: fieldOffset(banked[0]),
     MAX_HART: layout.harts,
   };
   const constants = new Map<string, { value: bigint; type: Type }>();
   for (const [name, value] of Object.entries(numbers)) {
     constants.set(name, { value: BigInt(value), type: 'i32' });
   }
-  for (const name of ['irq', 'poke', 'stimecmp', 'vsdeadline'] as const) {
+  for (const name of ['irq', 'poke', 'stimecmp', 'vsdeadline', 'deepdeadline'] as const) {
     const value = BigInt(fieldOffset(name));
     constants.set(name.toUpperCase(), { value, type: 'i32' });
   }

@@ -7,11 +7,11 @@
  * virtual clock does; the wall clock is the host's, and the guest's agent is told it afterwards.
  * Left out are caches (TLBs, translations), which are made anew.
  */
-import { HartState } from './hart-state.ts';
+import { bankState, HartState } from './hart-state.ts';
 import type { Shared } from './hart.ts';
 import { Bus, consoleInSize, consoleOutSize } from './devices/bus.ts';
 import type { Saved, VirtioDevice } from './devices/virtio/device.ts';
-import { fields, fleetingFields } from './layout.ts';
+import { bankCount, banked, fields, fleetingFields } from './layout.ts';
 import type { Narrow, Wide } from './layout.ts';
 import {
   bytesToText, damaged, listOf, recordOf, textToBytes, textToWide, textToWords, wholeOf,
@@ -45,6 +45,7 @@ export function saveState(
   return {
     ticks,
     harts,
+    banks: saveBanks(shared),
     blocks: Object.fromEntries(blocks),
     shown: bytesToText(bus.consoleOutRing.contents()),
     typed: bytesToText(bus.consoleInRing.contents()) + bytesToText(typed),
@@ -65,6 +66,7 @@ export function restoreState(shared: Shared, saved: unknown): Restored {
   const state = recordOf(saved);
   const harts = listOf(state['harts'], shared.layout.harts);
   harts.forEach((hart, n) => restoreHart(shared, n, recordOf(hart)));
+  restoreBanks(shared, recordOf(state['banks'] ?? {}));
   const bus = new Bus(shared.memory, shared.layout, stoppedClock);
   const blocks = recordOf(state['blocks']);
   for (const [name, words] of bus.blocks) textToWords(blocks[name], words);
@@ -107,6 +109,30 @@ function saveHart(shared: Shared, index: number): Saved {
   };
 }
 
+/** Of guests that are hypervisors, by number; a serial is what makes one more than room for it. */
+function saveBanks(shared: Shared): Saved {
+  const numbers = Array.from({ length: bankCount - 1 }, (_, n) => n + 1);
+  const banks = numbers.map((n) => [n, bankState(shared.memory.buffer, n)] as const);
+  const used = banks.filter(([, bank]) => bank.wide('bankserial') !== 0n);
+  return Object.fromEntries(
+    used.map(([n, bank]) => [
+      n,
+      Object.fromEntries(lastingOfBank.map((name) => [name, wideToText(bank.wide(name))])),
+    ]),
+  );
+}
+
+const lastingOfBank = banked.filter((name) => name !== 'bankhart' && name !== 'bankused');
+
+function restoreBanks(shared: Shared, saved: Readonly<Record<string, unknown>>): void {
+  for (const [number, values] of Object.entries(saved)) {
+    const bank = bankState(shared.memory.buffer, wholeOf(Number(number), 1, bankCount - 1));
+    const named = recordOf(values);
+    for (const name of lastingOfBank) bank.setWide(name, textToWide(named[name]));
+    bank.setWide('bankused', 1n);
+  }
+}
+
 const int32Max = 0x7fff_ffff;
 
 function restoreHart(
@@ -129,6 +155,7 @@ function restoreHart(
   }
   if (![0, 1, 3].includes(hart.word('priv'))) throw damaged();
   wholeOf(hart.word('hsm'), 0, 2);
+  wholeOf(hart.word('virt'), 0, 2);
   const reserved = saved['reservation'];
   if (reserved !== null) {
     hart.setWord('resaddr', layout.ram + wholeOf(reserved, 0, layout.ramBytes - 1));

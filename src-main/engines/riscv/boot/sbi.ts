@@ -124,7 +124,7 @@ function fenceHere(hart: Hart, fid: number): void {
   const given = Number(s.x(14) & 0xffffn);
   if (fid === 0) hart.translator.codeChanged();
   else if (fid <= 2) fenceRange(hart, fid === 2 ? given : -1, -1);
-  else if (fid <= 4) hart.core.fence_guest(h, fid === 3 ? given & 0x3fff : -1);
+  else if (fid <= 4) hart.core.fence_guest(h, 0, fid === 3 ? given & 0x3fff : -1);
   else fenceRange(hart, fid === 5 ? given : -1, Number((s.wide('hgatp') >> 44n) & 0x3fffn));
 }
 

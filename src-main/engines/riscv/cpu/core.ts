@@ -13,6 +13,7 @@ import { floatSource } from './float.ts';
 import { hypervisorSource } from './hypervisor.ts';
 import { interpreterSource } from './interpret.ts';
 import { isaSource } from './isa.ts';
+import { levelsSource } from './levels.ts';
 import { mmuSource } from './mmu.ts';
 import { trapSource } from './trap.ts';
 import { walkSource } from './walk.ts';
@@ -35,10 +36,10 @@ export interface CoreExports {
   run(h: number): number;
   deliver_fault(h: number): void;
   flush_all(h: number): void;
-  /** `space`: -1 for translations with V=0, else the VMID; `asid`: -1 for all. */
+  /** `space`: -1 for translations with V=0, else a guest's (see mmu.ts); `asid`: -1 for all. */
   fence_page(h: number, va: bigint, asid: number, space: number): void;
   fence_space(h: number, asid: number, space: number): void;
-  fence_guest(h: number, vmid: number): void;
+  fence_guest(h: number, level: number, vmid: number): void;
   purge_frame(h: number, host: number): void;
   note_store(frame: number): void;
   walk(h: number, va: bigint, access: number): number;
@@ -46,8 +47,8 @@ export interface CoreExports {
 
 export function compileCore(layout: Layout): Compiled {
   const source = [
-    mmuSource, walkSource, accessSource, trapSource, csrSource, hypervisorSource, floatSource,
-    isaSource, interpreterSource(),
+    levelsSource, mmuSource, walkSource, accessSource, trapSource, csrSource, hypervisorSource,
+    floatSource, isaSource, interpreterSource(),
   ].join('\n'); // prettier-ignore
   return compile(source, {
     memoryPages: layout.pages,

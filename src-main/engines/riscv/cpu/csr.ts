@@ -8,8 +8,8 @@ fn counter_refused(h: i32, n: i32): i32 {
   let bit = zx(n & 31);
   let refused = 0;
   if (h.priv == 3) return 0;
-  if (((h.mcounteren >>> bit) & 1L) == 0L) refused = 1;
-  else if (h.virt && ((h.hcounteren >>> bit) & 1L) == 0L) refused = 2;
+  if (((counters_of(h, above(h)) >>> bit) & 1L) == 0L) refused = 1;
+  else if (h.virt && ((over(h).hcounteren >>> bit) & 1L) == 0L) refused = 2;
   else if (h.priv == 0 && ((h.scounteren >>> bit) & 1L) == 0L) refused = 1 + h.virt;
   if (refused) refuse(h, refused == 2);
   return refused;
@@ -18,15 +18,15 @@ fn counter_refused(h: i32, n: i32): i32 {
 fn timer_refused(h: i32): i32 {
   if (h.priv == 3) return 0;
   let refused = 0;
-  if ((h.mcounteren & 2L) == 0L || h.menvcfg >= 0L) refused = 1;
-  else if (h.virt && ((h.hcounteren & 2L) == 0L || h.henvcfg >= 0L)) refused = 2;
+  if ((counters_of(h, above(h)) & 2L) == 0L || envcfg_of(h, above(h)) >= 0L) refused = 1;
+  else if (h.virt && ((over(h).hcounteren & 2L) == 0L || over(h).henvcfg >= 0L)) refused = 2;
   if (refused) refuse(h, refused == 2);
   return refused;
 }
 
 fn satp_refused(h: i32): i32 {
   if (h.priv != 1) return 0;
-  if (((h.virt ? h.hstatus : h.mstatus) & 0x100000L) == 0L) return 0;
+  if (((h.virt ? over(h).hstatus : h.mstatus) & 0x100000L) == 0L) return 0;
   refuse(h, h.virt);
   return 1;
 }
@@ -35,21 +35,24 @@ inline fn with_sd(st: i64): i64 {
   return (st & 0x6000L) == 0x6000L ? st | -9223372036854775808L : st & 0x7fffffffffffffffL;
 }
 
-// Both FS fields that are in force must be on; a change of the state makes both dirty.
+// All FS fields that are in force must be on; a change of the state makes all dirty.
 fn fs_off(h: i32): i32 { return (h.mstatus & 0x6000L) == 0L || (h.fsgate & 0x6000L) == 0L; }
 
 fn fs_dirty(h: i32) {
   h.mstatus = h.mstatus | 0x8000000000006000L;
-  if (h.virt) {
-    h.altstatus = h.altstatus | 0x6000L;
-    h.fsgate = h.altstatus;
+  let level = h.virt;
+  while (level > 0) {
+    level = level - 1;
+    let b = bank_of(h, level);
+    b.altstatus = b.altstatus | 0x6000L;
+    h.fsgate = -1L;
   }
 }
 
 fn csr_read(h: i32, n: i32): i64 {
   if ((n >= 0xc00 && n < 0xc20)) {
     if (counter_refused(h, n)) return 0L;
-    if (n == 0xc01) return h.virt ? time_now() + h.htimedelta : time_now();
+    if (n == 0xc01) return time_of(h, h.virt);
     if (n == 0xc00 || n == 0xc02) return h.instretoff + h.fueltop - sx(h.fuel);
     return 0L;
   }
@@ -61,7 +64,7 @@ fn csr_read(h: i32, n: i32): i64 {
     case 2: return fs_off(h) ? illegal(h) : zx(h.frm);
     case 3: return fs_off(h) ? illegal(h) : zx(h.fflags | (h.frm << 5));
     case 0x100: return h.mstatus & 0x80000003000de762L;
-    case 0x104: return supervisor_bits(h, h.mie);
+    case 0x104: return supervisor_bits(h, (h.virt ? over(h) : h).mie);
     case 0x105: return h.stvec;
     case 0x106: return h.scounteren;
     case 0x10a: return h.senvcfg;
@@ -69,10 +72,10 @@ fn csr_read(h: i32, n: i32): i64 {
     case 0x141: return h.sepc;
     case 0x142: return h.scause;
     case 0x143: return h.stval;
-    case 0x144: return supervisor_bits(h, pending(h));
+    case 0x144: return supervisor_bits(h, h.virt ? pending_of(h, over(h)) : pending(h));
     case 0x14d:
       if (timer_refused(h)) return 0L;
-      return h.virt ? h.vstimecmp : h.stimecmp;
+      return h.virt ? over(h).vstimecmp : h.stimecmp;
     case 0x180: return satp_refused(h) ? 0L : h.satp;
     case 0x300: return h.mstatus;
     case 0x301: return h.misa;
@@ -95,7 +98,7 @@ fn csr_read(h: i32, n: i32): i64 {
     case 0xf14: return zx(h.hartid);
     case 0x7a0, 0x7a1, 0x7a2, 0x7a3: return 0L;
   }
-  if (((n >>> 8) & 3) == 2) return guest_csr_read(h, n);
+  if (((n >>> 8) & 3) == 2) return guest_csr_read(h, own_bank(h), n);
   return illegal(h);
 }
 
@@ -138,7 +141,9 @@ fn csr_write(h: i32, n: i32, v: i64, named: i64) {
       else if (n == 2) h.frm = i32_of(v) & 7;
       else { h.fflags = i32_of(v) & 31; h.frm = (i32_of(v) >>> 5) & 7; }
     case 0x100: write_status(h, v, 0xc6122L);
-    case 0x104: write_supervisor_enables(h, v);
+    case 0x104:
+      if (h.virt) write_enables(h, over(h), v << 1L, over(h).hideleg);
+      else write_enables(h, h, v, h.mideleg & 0x222L);
     case 0x105: if ((v & 2L) == 0L) h.stvec = v;
     case 0x106: h.scounteren = v & 0xffffffffL;
     case 0x10a: h.senvcfg = legal_envcfg(v, 0xf1L);
@@ -147,12 +152,12 @@ fn csr_write(h: i32, n: i32, v: i64, named: i64) {
     case 0x142: h.scause = v;
     case 0x143: h.stval = v;
     case 0x144:
-      if (h.virt) set_vssip(h, h.hideleg, v << 1L);
+      if (h.virt) set_vssip(over(h), over(h).hideleg, v << 1L);
       else if ((h.mideleg & 2L) != 0L) set_ssip(h, v, named);
       atomic_or32(h + POKE, 1);
     case 0x14d:
       if (timer_refused(h)) return;
-      if (h.virt) set_vstimecmp(h, v); else set_stimecmp(h, v);
+      if (h.virt) set_vstimecmp(h, over(h), v); else set_stimecmp(h, v);
       atomic_or32(h + POKE, 1);
     case 0x180:
       if (satp_refused(h)) return;
@@ -187,7 +192,7 @@ fn csr_write(h: i32, n: i32, v: i64, named: i64) {
     case 0x34b: h.mtval2 = v;
     case 0xb00, 0xb02: h.instretoff = v - (h.fueltop - sx(h.fuel)) - 1L;
     default:
-      if (((n >>> 8) & 3) == 2) guest_csr_write(h, n, v);
+      if (((n >>> 8) & 3) == 2) guest_csr_write(h, own_bank(h), n, v);
   }
 }
 
@@ -210,7 +215,7 @@ fn csr_op(h: i32, insn: i32, f3: i32): i32 {
   if (writes && (n >>> 10) == 3) return refuse(h, 0);
   let level = (n >>> 8) & 3;
   if (level == 2 && !hypervisor(h)) return refuse(h, 0);
-  if (level >u (h.priv == 1 && !h.virt ? 2 : h.priv))
+  if (level >u (level == 2 && h.priv == 1 && own_bank(h) ? 2 : h.priv))
     return refuse(h, h.virt && level < 3 && host_may(h, n));
   let old = 0L;
   if (op != 1 || rd != 0) {

@@ -188,7 +188,7 @@ export fn run(h: i32): i32 {
         let bits = atomic_and32(h + POKE, ~7);
         if (take_interrupt(h)) { pc = h.pc; h.waiting = 0; }
         if ((bits & 0xff8) != 0) return 3;
-        if (h.waiting && (pending(h) & h.mie) != 0L) h.waiting = 0;
+        if (h.waiting && wanted(h)) h.waiting = 0;
         if (h.waiting) return 2;
       }
       if (fuel <= 0) { h.intranslated = translated; return 1; }

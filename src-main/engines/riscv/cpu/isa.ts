@@ -325,8 +325,8 @@ export fn fence_op(h: i32) { if (MAX_HART > 1) fence(); }
 export fn cbo_op(h: i32, op: i32, va: i64, raw: i32) {
   h.raw = raw;
   let need = op == 4 ? 0x80L : (op == 0 ? 0x30L : 0x40L);
-  if (h.priv < 3 && (h.menvcfg & need) == 0L) refuse(h, 0);
-  else if (h.virt && (h.henvcfg & need) == 0L) refuse(h, 1);
+  if (h.priv < 3 && (envcfg_of(h, above(h)) & need) == 0L) refuse(h, 0);
+  else if (h.virt && (over(h).henvcfg & need) == 0L) refuse(h, 1);
   else if (h.priv == 0 && (h.senvcfg & need) == 0L) refuse(h, h.virt);
   else cbo(h, op, va);
 }

@@ -6,16 +6,17 @@
  * (i32 each). An access of n bytes hits when `va - tag <u 4097 - n`.
  *
  * A context is one such table and says whose it is, which is all that `walk` goes by:
- *    0 satp    8 key    12 gen    16 two ranges that hold superpages    48 hgatp
+ *    0 satp    8 key    12 gen    16 two ranges that hold superpages    48 hgatp of level 0, 1
  * Key: 0–1 privilege, 2 SUM and 3 MXR of the first stage, 4 MPRV (fetches are M's), 5 V, 6 HS's
- * MXR. Switching never flushes. A fence makes contexts stale (`gen`), and a stale one is emptied
- * when it is next selected.
+ * MXR; of a guest's guest also 7, 8 MXR of the guest around it, and from 10 on that one's bank.
+ * Switching never flushes. A fence makes contexts stale (`gen`), and a stale one is emptied when
+ * it is next selected.
  */
 export const mmuSource = `
 fn raise(h: i32, cause: i32, tval: i64) {
   h.fault = cause + 1;
   h.ftval = tval;
-  h.faultgva = (load32(context_of(h), 8) >>> 5) & 1;
+  h.faultgva = key_level(load32(context_of(h), 8));
 }
 
 fn tlb_clear(t: i32) {
@@ -27,12 +28,15 @@ fn context_of(h: i32): i32 {
   return h + CTX + (((h.tlb - h - TLBS) /u TLB_BYTES) << 6);
 }
 
-fn mode_key(h: i32, priv: i32, virt: i32): i32 {
-  let st = virt == h.virt ? h.mstatus : h.altstatus;
-  let key = priv | (i32_of(st >>> 16L) & 0xc);
-  if (virt == 0) return key;
-  let hs = h.virt ? h.altstatus : h.mstatus;
-  return key | 32 | (i32_of(hs >>> 13L) & 64);
+fn key_level(key: i32): i32 { return ((key >>> 5) & 1) + ((key >>> 7) & 1); }
+
+fn mode_key(h: i32, priv: i32, level: i32): i32 {
+  let key = priv | (i32_of(status_of(h, level) >>> 16L) & 0xc);
+  if (level == 0) return key;
+  key = key | 32 | (i32_of(status_of(h, 0) >>> 13L) & 64);
+  if (level == 1) return key;
+  let bank = (i32_of(h.hstatus >>> 50L) & 0x3ff) << 10;
+  return key | 128 | (i32_of(status_of(h, 1) >>> 11L) & 256) | bank;
 }
 
 // Points h.tlb at the table for the present satp, privilege, V, SUM, MXR and MPRV.
@@ -44,19 +48,40 @@ fn set_context(h: i32) {
   else select_context(h, mode_key(h, h.priv, h.virt));
 }
 
+// A guest's bank comes to this hart: what other harts have fenced for it since is not known here.
+fn settle_bank(h: i32) {
+  let b = guest_bank(h);
+  let here = zx(h.hartid) + 1L;
+  if (h.deepbank == b && b.bankhart == here) return;
+  memory_fill(h + CTX_FAST, 0, 1024);
+  h.deepbank = b;
+  b.bankused = 1L;
+  if (b.bankhart == here) return;
+  b.bankhart = here;
+  let i = 0;
+  while (i < CTX_COUNT) {
+    let c = h + CTX + (i << 6);
+    if (load32(c, 12) != 0 && (load32(c, 8) & 128) != 0) store32(c, -1, 12);
+    i = i + 1;
+  }
+}
+
 fn select_context(h: i32, key: i32) {
-  let fast = h + CTX_FAST + (key << 2);
-  let t = load32(fast);
+  let level = key_level(key);
+  if (level == 2) settle_bank(h);
+  let fast = h + CTX_FAST + ((key & 255) << 2);
+  let t = (key & 256) ? 0 : load32(fast);
   if (t) { h.tlb = t; return; }
-  let virt = (key >>> 5) & 1;
-  let satp = virt == h.virt ? h.satp : h.altsatp;
-  let hgatp = virt ? h.hgatp : 0L;
+  let satp = satp_of(h, level);
+  let hgatp = level ? h.hgatp : 0L;
+  let deep = level == 2 ? guest_bank(h).hgatp : 0L;
   let i = 0;
   let c = 0;
   let found = -1;
   while (i < CTX_COUNT) {
     c = h + CTX + (i << 6);
-    if (load64(c) == satp && load32(c, 8) == key && load32(c, 12) != 0 && load64(c, 48) == hgatp) {
+    if (load64(c) == satp && load32(c, 8) == key && load32(c, 12) != 0
+      && load64(c, 48) == hgatp && load64(c, 56) == deep) {
       found = i;
       break;
     }
@@ -66,11 +91,12 @@ fn select_context(h: i32, key: i32) {
     found = h.ctxnext;
     h.ctxnext = (found + 1) & (CTX_COUNT - 1);
     c = h + CTX + (found << 6);
-    memory_fill(h + CTX_FAST, 0, 512);
+    memory_fill(h + CTX_FAST, 0, 1024);
     store64(c, satp);
     store32(c, key, 8);
     store32(c, 0, 12);
     store64(c, hgatp, 48);
+    store64(c, deep, 56);
   }
   t = h + TLBS + found * TLB_BYTES;
   if (load32(c, 12) != h.gen) {
@@ -78,12 +104,12 @@ fn select_context(h: i32, key: i32) {
     store32(c, h.gen, 12);
     store64(c, -1L, 16); store64(c, 0L, 24); store64(c, -1L, 32); store64(c, 0L, 40);
   }
-  store32(fast, t);
+  if ((key & 256) == 0) store32(fast, t);
   h.tlb = t;
 }
 
 fn reselect(h: i32) {
-  memory_fill(h + CTX_FAST, 0, 512);
+  memory_fill(h + CTX_FAST, 0, 1024);
   set_context(h);
 }
 
@@ -102,12 +128,20 @@ fn drop_entry(t: i32, va: i64) {
   }
 }
 
-// Whose translations a fence is about: those with V=0 are of space -1, a guest's of its VMID.
+// Whose translations a fence is about: those with V=0 are of space -1, a guest's of its VMID, and
+// those of a guest's guest of its VMID among all such.
 fn vmid_of(hgatp: i64): i32 { return i32_of(hgatp >>> 44L) & 0x3fff; }
 
-fn space_of(c: i32): i32 { return (load32(c, 8) & 32) == 0 ? -1 : vmid_of(load64(c, 48)); }
+fn space_below(level: i32, hgatp: i64): i32 { return vmid_of(hgatp) | level << 14; }
 
-fn present_space(h: i32): i32 { return h.virt ? vmid_of(h.hgatp) : -1; }
+fn space_of(c: i32): i32 {
+  let level = key_level(load32(c, 8)) - 1;
+  return level < 0 ? -1 : space_below(level, load64(c + (level << 3), 48));
+}
+
+fn present_space(h: i32): i32 {
+  return h.virt ? space_below(h.virt - 1, over(h).hgatp) : -1;
+}
 
 fn concerns(c: i32, space: i32, asid: i32): i32 {
   if (space_of(c) != space) return 0;
@@ -142,13 +176,14 @@ export fn fence_space(h: i32, asid: i32, space: i32) {
   reselect(h);
 }
 
-// hfence.gvma: what any first stage made of a guest's second one. vmid < 0 means all guests.
-export fn fence_guest(h: i32, vmid: i32) {
+// hfence.gvma of a level: what all stages before it made of its second one. vmid < 0 means all.
+export fn fence_guest(h: i32, level: i32, vmid: i32) {
   let i = 0;
   while (i < CTX_COUNT) {
     let c = h + CTX + (i << 6);
-    let space = space_of(c);
-    if (space >= 0 && load32(c, 12) != 0 && (vmid < 0 || vmid == space)) store32(c, -1, 12);
+    let own = vmid_of(load64(c + (level << 3), 48));
+    if (key_level(load32(c, 8)) > level && load32(c, 12) != 0 && (vmid < 0 || vmid == own))
+      store32(c, -1, 12);
     i = i + 1;
   }
   reselect(h);

@@ -17,23 +17,24 @@ fn vectored(tv: i64, interrupt: i32, cause: i64): i64 {
   return (tv & -4L) + ((tv & 1L) != 0L && interrupt ? cause << 2L : 0L);
 }
 
-fn trap(h: i32, number: i64, interrupt: i32, tval: i64) {
-  let cause = number;
-  let virt = h.virt;
-  let gva = !interrupt && ((0xb0b0fbL >>> cause) & 1L) != 0L ? h.faultgva : 0;
+// Takes a trap to HS of a level or, where that is -1, to M.
+fn trap(h: i32, cause: i64, interrupt: i32, tval: i64, to: i32) {
+  let from = h.virt;
+  let told = !interrupt && ((0xb0b0fbL >>> cause) & 1L) != 0L;
   let guest = !interrupt && ((0xb00000L >>> cause) & 1L) != 0L;
   let top = interrupt ? -9223372036854775808L : 0L;
+  let gva = told && h.faultgva > (to < 0 ? 0 : to);
   h.resaddr = 0;
-  if (h.priv <u 2 && (((interrupt ? h.mideleg : h.medeleg) >>> cause) & 1L) != 0L) {
-    if (virt && (((interrupt ? h.hideleg : h.hedeleg) >>> cause) & 1L) != 0L) {
-      if (interrupt) cause = cause - 1L;
-    } else {
-      h.hstatus = (h.hstatus & -193L) | zx(gva << 6) | zx(virt << 7);
-      if (virt) h.hstatus = (h.hstatus & -257L) | zx(h.priv << 8);
-      h.htval = guest ? h.faulttval2 : 0L;
-      h.htinst = guest ? zx(h.faultinst) : 0L;
-      set_virt(h, 0);
+  if (to >= 0) {
+    let b = bank_of(h, to);
+    if (b != BANKS) {
+      b.hstatus = (b.hstatus & -197L) | zx(gva << 6) | zx((from > to) << 7)
+        | zx((from > to + 1) << 2);
+      if (from > to) b.hstatus = (b.hstatus & -257L) | zx(h.priv << 8);
+      b.htval = guest ? h.faulttval2 : 0L;
+      b.htinst = guest ? zx(h.faultinst) : 0L;
     }
+    set_virt(h, to);
     let st = h.mstatus;
     h.scause = cause | top; h.sepc = h.pc; h.stval = tval;
     h.mstatus = (st & -291L) | ((st & 2L) << 4L) | (zx(h.priv) << 8L);
@@ -46,11 +47,21 @@ fn trap(h: i32, number: i64, interrupt: i32, tval: i64) {
     let st = h.mstatus;
     h.mcause = cause | top; h.mepc = h.pc; h.mtval = tval;
     h.mstatus = (st & -824633727113L) | ((st & 8L) << 4L) | (zx(h.priv) << 11L)
-      | (zx(gva) << 38L) | (zx(virt) << 39L);
+      | (zx(gva) << 38L) | (zx(from != 0) << 39L);
     h.priv = 3;
     h.pc = vectored(h.mtvec, interrupt, cause);
   }
   set_context(h);
+}
+
+// Which level a fault goes to; -1 is M. A guest-page fault goes to the level whose second stage it
+// was, all else to the running level or the one around it. What is above that is M to a guest.
+fn fault_level(h: i32, cause: i32): i32 {
+  if (h.priv == 3 || ((h.medeleg >>> zx(cause)) & 1L) == 0L) return -1;
+  if (h.virt == 0) return 0;
+  if (cause == 20 || cause == 21 || cause == 23)
+    return h.faultstage < h.virt ? h.faultstage : h.virt;
+  return h.virt - (((over(h).hedeleg >>> zx(cause)) & 1L) == 0L);
 }
 
 export fn deliver_fault(h: i32) {
@@ -61,7 +72,7 @@ export fn deliver_fault(h: i32) {
     h.pc = h.pc + 4L;
     return;
   }
-  trap(h, zx(cause), 0, h.ftval);
+  trap(h, zx(cause), 0, h.ftval, fault_level(h, cause));
 }
 
 fn pending(h: i32): i64 {
@@ -78,28 +89,47 @@ fn due_now(h: i32): i64 {
   return pending(h) & h.mie;
 }
 
-// Takes the most urgent interrupt that is enabled; 1 when one was taken.
+// The most urgent of these.
+fn most_urgent(take: i64): i64 {
+  if ((take & 0x800L) != 0L) return 11L;
+  if ((take & 8L) != 0L) return 3L;
+  if ((take & 0x80L) != 0L) return 7L;
+  if ((take & 0x200L) != 0L) return 9L;
+  if ((take & 2L) != 0L) return 1L;
+  if ((take & 0x20L) != 0L) return 5L;
+  if ((take & 0x400L) != 0L) return 10L;
+  return (take & 4L) != 0L ? 2L : 6L;
+}
+
+// Takes the most urgent interrupt that is enabled, outer levels first; 1 when one was taken.
 export fn take_interrupt(h: i32): i32 {
   let due = due_now(h);
-  if (due == 0L) return 0;
+  let deep = deep_due(h);
+  if ((due | deep) == 0L) return 0;
   let st = h.mstatus;
-  let take = 0L;
-  let open = h.priv < 1 || (h.priv == 1 && (st & 2L) != 0L);
-  if (h.priv < 3 || (st & 8L) != 0L) take = due & ~h.mideleg;
-  if (take == 0L && (open || h.virt)) take = due & h.mideleg & ~h.hideleg;
-  if (take == 0L && open && h.virt) take = due & h.mideleg & h.hideleg;
-  if (take == 0L) return 0;
-  let cause = 6L;
-  if ((take & 0x800L) != 0L) cause = 11L;
-  else if ((take & 8L) != 0L) cause = 3L;
-  else if ((take & 0x80L) != 0L) cause = 7L;
-  else if ((take & 0x200L) != 0L) cause = 9L;
-  else if ((take & 2L) != 0L) cause = 1L;
-  else if ((take & 0x20L) != 0L) cause = 5L;
-  else if ((take & 0x400L) != 0L) cause = 10L;
-  else if ((take & 4L) != 0L) cause = 2L;
-  trap(h, cause, 1, 0L);
-  return 1;
+  let take = due & ~h.mideleg;
+  if (take != 0L && (h.priv < 3 || (st & 8L) != 0L)) {
+    trap(h, most_urgent(take), 1, 0L, -1);
+    return 1;
+  }
+  if (h.priv == 3) return 0;
+  let open = h.priv < 1 || (st & 2L) != 0L;
+  let handed = 0L;
+  due = due & h.mideleg;
+  let level = 0;
+  while (level <= h.virt) {
+    let b = bank_of(h, level);
+    let down = due & b.hideleg;
+    take = handed | (due & ~down);
+    if (take != 0L && (level < h.virt || open)) {
+      trap(h, most_urgent(take), 1, 0L, level);
+      return 1;
+    }
+    handed = down >>> 1L;
+    due = level ? 0L : deep;
+    level = level + 1;
+  }
+  return 0;
 }
 
 fn set_stimecmp(h: i32, value: i64) {
@@ -154,21 +184,22 @@ fn system(h: i32, insn: i32): i32 {
 
 // An interrupt may be allowed from now on. One that comes later pokes by itself.
 fn allow_interrupts(h: i32) {
-  if ((pending(h) & h.mie) != 0L) atomic_or32(h + POKE, 1);
+  if (wanted(h)) atomic_or32(h + POKE, 1);
 }
 
 fn sret(h: i32): i32 {
   let st = h.mstatus;
   if (h.priv == 0) return refuse(h, h.virt);
-  if (h.virt && (h.hstatus & 0x400000L) != 0L) return refuse(h, 1);
+  if (h.virt && (over(h).hstatus & 0x400000L) != 0L) return refuse(h, 1);
   if (!h.virt && h.priv == 1 && (st & 0x400000L) != 0L) return refuse(h, 0);
   h.priv = i32_of(st >>> 8L) & 1;
   h.mstatus = (st & -131363L) | 0x20L | ((st >>> 4L) & 2L);
   h.pc = h.sepc;
-  if (!h.virt) {
-    let virt = i32_of(h.hstatus >>> 7L) & 1;
-    h.hstatus = h.hstatus & -129L;
-    set_virt(h, virt);
+  let b = bank_of(h, h.virt);
+  if (b != BANKS && (b.hstatus & 0x80L) != 0L) {
+    let level = previous(h, b);
+    b.hstatus = b.hstatus & -133L;
+    set_virt(h, level);
   }
   set_context(h);
   allow_interrupts(h);
@@ -193,15 +224,15 @@ fn mret(h: i32): i32 {
 fn wfi(h: i32): i32 {
   if (h.priv < 3 && (h.mstatus & 0x200000L) != 0L) return refuse(h, 0);
   if (h.priv == 0) return refuse(h, h.virt);
-  if (h.virt && (h.hstatus & 0x200000L) != 0L) return refuse(h, 1);
-  if ((pending(h) & h.mie) == 0L) { h.waiting = 1; atomic_or32(h + POKE, 4); }
+  if (h.virt && (over(h).hstatus & 0x200000L) != 0L) return refuse(h, 1);
+  if (!wanted(h)) { h.waiting = 1; atomic_or32(h + POKE, 4); }
   return 0;
 }
 
 fn fence_vma(h: i32, insn: i32): i32 {
   if ((insn & 0x7f80) != 0) return refuse(h, 0);
   if (h.priv == 0) return refuse(h, h.virt);
-  if (h.virt && (h.hstatus & 0x100000L) != 0L) return refuse(h, 1);
+  if (h.virt && (over(h).hstatus & 0x100000L) != 0L) return refuse(h, 1);
   if (!h.virt && h.priv == 1 && (h.mstatus & 0x100000L) != 0L) return refuse(h, 0);
   fence_first(h, insn, present_space(h));
   return 0;

@@ -1,10 +1,13 @@
 /**
  * Address translation, in W: page walk (Sv39, Sv48, Svnapot, Svpbmt, Svadu), for guests in two
- * stages (Sv39x4, Sv48x4). What it finds goes into the TLB of the present context, combined.
+ * stages (Sv39x4, Sv48x4), for a guest's guest in three: each level's hgatp is one more, with
+ * tables that the stages after it translate. What it finds goes into the TLB of the present
+ * context, combined.
  *
  * A stage returns an address, or -1 with h.walkfault: 1 page fault, 2 access fault, 3 guest-page
- * fault at h.walkgpa, where h.walkinst names the implicit access (Privileged, mtinst). On success
- * h.walkperm holds the rights (1 read, 2 write, 4 fetch) and h.walkbig the page's size.
+ * fault of the stage of level h.walkstage at h.walkgpa, where h.walkinst names the implicit access
+ * (Privileged, mtinst). On success h.walkperm holds the rights (1 read, 2 write, 4 fetch) and
+ * h.walkbig the page's size.
  *
  * Accesses: 0 read, 1 write, 2 fetch, 3 HLVX (a read where fetches are allowed; never entered).
  */
@@ -14,19 +17,37 @@ fn no_page(h: i32, fault: i32): i64 {
   return -1L;
 }
 
-// Reads tables down to a leaf entry; 0 when there is none. With hgatp, tables lie at guest
-// addresses. Leaves where the entry is in h.walkat (as the tables say), h.walkhost, h.walklevel.
-fn descend(h: i32, root: i64, va: i64, top: i32, hgatp: i64): i64 {
-  let level = top;
+fn no_guest_page(h: i32, level: i32, gpa: i64): i64 {
+  h.walkgpa = gpa;
+  h.walkstage = level;
+  h.walkinst = 0;
+  return no_page(h, 3);
+}
+
+// A table of a level at 'said' in its memory, through the second stages of those around it.
+fn through(h: i32, level: i32, said: i64, access: i32): i64 {
+  let at = said;
+  while (level > 0) {
+    level = level - 1;
+    at = stage2(h, level, 0, at, access);
+    if (at == -1L) {
+      if (h.walkinst == 0) h.walkinst = access == 1 ? 0x3020 : 0x3000;
+      return -1L;
+    }
+  }
+  return at;
+}
+
+// Reads tables in the memory of a level down to a leaf entry; 0 when there is none. Leaves where
+// the entry is in h.walkat (as the tables say), h.walkhost, h.walklevel.
+fn descend(h: i32, root: i64, va: i64, top: i32, level: i32): i64 {
+  let depth = top;
   let table = root;
-  let index = va >>> zx(12 + level * 9);
+  let index = va >>> zx(12 + depth * 9);
   loop {
     let said = table + (index << 3L);
-    let at = said;
-    if (hgatp != 0L) {
-      at = stage2(h, hgatp, 0, said, 0);
-      if (at == -1L) { h.walkinst = 0x3000; return 0L; }
-    }
+    let at = through(h, level, said, 0);
+    if (at == -1L) return 0L;
     let offset = at - RAM_PA;
     if (offset >=u RAM_BYTES) { h.walkfault = 2; return 0L; }
     let host = RAM + i32_of(offset);
@@ -36,13 +57,13 @@ fn descend(h: i32, root: i64, va: i64, top: i32, hgatp: i64): i64 {
     if ((pte & 0xaL) != 0L) {
       h.walkat = said;
       h.walkhost = host;
-      h.walklevel = level;
+      h.walklevel = depth;
       return pte;
     }
-    if ((pte & 0xe0000000000000d0L) != 0L || level == 0) return 0L;
+    if ((pte & 0xe0000000000000d0L) != 0L || depth == 0) return 0L;
     table = ((pte >>> 10L) & 0xfffffffffffL) << 12L;
-    level = level - 1;
-    index = (va >>> zx(12 + level * 9)) & 0x1ffL;
+    depth = depth - 1;
+    index = (va >>> zx(12 + depth * 9)) & 0x1ffL;
   }
   return 0L;
 }
@@ -67,46 +88,53 @@ fn leaf_address(h: i32, pte: i64, va: i64, envcfg: i64): i64 {
 
 fn needed(access: i32): i32 { return access == 3 ? 1 : 1 << access; }
 
-// The second stage: of a guest's physical address. Only HS's MXR (64 in key) bears on it.
-fn stage2(h: i32, hgatp: i64, key: i32, gpa: i64, access: i32): i64 {
+// The second stage of a level: of a physical address of the guest below it. Only MXR of that
+// level and of those around it bear on it (64 and 256 in key).
+fn stage2(h: i32, level: i32, key: i32, gpa: i64, access: i32): i64 {
+  let hgatp = load64(context_of(h) + (level << 3), 48);
   h.walkperm = 7;
   if ((hgatp >>> 60L) == 0L) return gpa;
-  h.walkgpa = gpa;
-  h.walkinst = 0;
   let top = (hgatp >>> 60L) == 9L ? 3 : 2;
-  if ((gpa >>> zx(top * 9 + 23)) != 0L) return no_page(h, 3);
+  if ((gpa >>> zx(top * 9 + 23)) != 0L) return no_guest_page(h, level, gpa);
+  let exec = level ? 320 : 64;
   loop {
-    let pte = descend(h, (hgatp & 0xfffffffffffL) << 12L, gpa, top, 0L);
-    if (pte == 0L) return no_page(h, h.walkfault == 1 ? 3 : 2);
+    let pte = descend(h, (hgatp & 0xfffffffffffL) << 12L, gpa, top, level);
+    if (pte == 0L) {
+      if (h.walkfault == 1) return no_guest_page(h, level, gpa);
+      return -1L;
+    }
     let x = (pte & 8L) != 0L;
-    let r = access == 3 ? x : (pte & 2L) != 0L || (x && (key & 64) != 0);
-    h.walkperm = r | ((pte & 4L) != 0L) << 1 | x << 2;
-    if ((pte & 16L) == 0L || (h.walkperm & needed(access)) == 0) return no_page(h, 3);
-    let pa = leaf_address(h, pte, gpa, h.menvcfg);
-    if (pa == -1L) return no_page(h, 3);
+    let r = access == 3 ? x : (pte & 2L) != 0L || (x && (key & exec) != 0);
+    let perm = r | ((pte & 4L) != 0L) << 1 | x << 2;
+    if ((pte & 16L) == 0L || (perm & needed(access)) == 0) return no_guest_page(h, level, gpa);
+    let envcfg = envcfg_of(h, level);
+    let pa = leaf_address(h, pte, gpa, envcfg);
+    if (pa == -1L) return no_guest_page(h, level, gpa);
     let bits = access == 1 ? 0xc0L : 0x40L;
     if ((pte & bits) == bits) {
-      if ((pte & 0x80L) == 0L) h.walkperm = h.walkperm & 5;
+      h.walkperm = (pte & 0x80L) == 0L ? perm & 5 : perm;
       return pa;
     }
-    if ((h.menvcfg & 0x2000000000000000L) == 0L) return no_page(h, 3);
-    atomic_cas64(h.walkhost, pte, pte | bits);
+    if ((envcfg & 0x2000000000000000L) == 0L) return no_guest_page(h, level, gpa);
+    let host = h.walkhost;
+    if (level && through(h, level, h.walkat, 1) == -1L) return -1L;
+    atomic_cas64(host, pte, pte | bits);
   }
   return 0L;
 }
 
 // The first stage: of a virtual address, whose tables a guest has in its own physical memory.
-fn stage1(h: i32, satp: i64, hgatp: i64, key: i32, va: i64, access: i32): i64 {
+fn stage1(h: i32, satp: i64, level: i32, key: i32, va: i64, access: i32): i64 {
   let top = (satp >>> 60L) == 9L ? 3 : 2;
   let unused = zx(25 - (top - 2) * 9);
   if (((va << unused) >> unused) != va) return no_page(h, 1);
-  let envcfg = (key & 32) != 0 ? h.henvcfg & h.menvcfg : h.menvcfg;
+  let envcfg = envcfg_of(h, level);
   loop {
-    let pte = descend(h, (satp & 0xfffffffffffL) << 12L, (va << unused) >>> unused, top, hgatp);
+    let pte = descend(h, (satp & 0xfffffffffffL) << 12L, (va << unused) >>> unused, top, level);
     if (pte == 0L) return -1L;
     let user = (pte & 16L) != 0L;
     let x = (pte & 8L) != 0L;
-    let r = access == 3 ? x : (pte & 2L) != 0L || (x && (key & 72) != 0);
+    let r = access == 3 ? x : (pte & 2L) != 0L || (x && (key & 328) != 0);
     if ((key & 3) == 0 ? !user : (user && (access == 2 || (key & 4) == 0))) return no_page(h, 1);
     let perm = r | ((pte & 4L) != 0L) << 1 | (x && !(user && (key & 3) == 1)) << 2;
     if ((perm & needed(access)) == 0) return no_page(h, 1);
@@ -121,10 +149,7 @@ fn stage1(h: i32, satp: i64, hgatp: i64, key: i32, va: i64, access: i32): i64 {
     }
     if ((envcfg & 0x2000000000000000L) == 0L) return no_page(h, 1);
     let host = h.walkhost;
-    if (hgatp != 0L && stage2(h, hgatp, 0, h.walkat, 1) == -1L) {
-      h.walkinst = 0x3020;
-      return -1L;
-    }
+    if (level && through(h, level, h.walkat, 1) == -1L) return -1L;
     atomic_cas64(host, pte, pte | bits);
   }
   return 0L;
@@ -135,6 +160,7 @@ fn fault_address(h: i32, va: i64, access: i32, fault: i32): i32 {
   if (fault == 2) { raise(h, access == 2 ? 1 : (access == 1 ? 7 : 5), va); return 0; }
   raise(h, (fault == 3 ? 20 : 12) + kind, va);
   if (fault == 3) {
+    h.faultstage = h.walkstage;
     h.faulttval2 = h.walkgpa >>> 2L;
     h.faultinst = h.walkinst;
   }
@@ -151,15 +177,16 @@ export fn walk(h: i32, va: i64, access: i32): i32 {
   let perm = 7;
   if ((key & 3) != 3 && !(mprv && access == 2)) {
     let satp = load64(c);
-    let hgatp = load64(c, 48);
+    let level = key_level(key);
     if ((satp >>> 60L) != 0L) {
-      pa = stage1(h, satp, hgatp, key, va, access);
+      pa = stage1(h, satp, level, key, va, access);
       if (pa == -1L) return fault_address(h, va, access, h.walkfault);
       perm = h.walkperm;
       if (h.walkbig != 4096L) super_range(h, va, h.walkbig);
     }
-    if (hgatp != 0L) {
-      pa = stage2(h, hgatp, key, pa, access);
+    while (level > 0) {
+      level = level - 1;
+      pa = stage2(h, level, key, pa, access);
       if (pa == -1L) return fault_address(h, va, access, h.walkfault);
       perm = perm & h.walkperm;
     }
