@@ -28,6 +28,8 @@ export interface Job {
 export interface Command {
   program: string;
   args: string[];
+  /** Beside our own environment. */
+  env?: Record<string, string>;
   /** Inherited as descriptor 3. */
   fd?: number;
   /** Its rows are the host's own processes, which tell their processor time themselves. */
@@ -73,6 +75,7 @@ export function follow(
 ): { runs: Promise<Runs>; pid: number; kill(): void } {
   const child = spawn(command.program, command.args, {
     stdio: ['ignore', 'pipe', 'pipe', ...(command.fd === undefined ? [] : [command.fd])],
+    env: { ...process.env, ...command.env },
   });
   running.add(child);
   const pid = child.pid ?? 0;

@@ -112,14 +112,14 @@ function action(n: Instruction): string {
         wx(h, insn, delta + zx(next)); break;`;
     case 'system':
       // A CSR instruction is mostly followed by the next; the others may change what that is.
-      return `pc = delta + zx(ip); h.pc = pc; h.raw = insn; h.fuel = fuel;
+      return `pc = delta + zx(ip); h.pc = pc; h.raw = insn; h.fuel = fuel; here = 1L;
         let t = h.tlb;
         if (system(h, insn)) { pc = h.pc; break; }
         if (h.fault) break;
         pc = delta + zx(next);
         if ((insn & 0x3000) == 0 || h.tlb != t || load32(h + POKE) != 0) break;`;
     case 'fencei':
-      return 'pc = delta + zx(next); h.pc = pc; fence_i(h); break;';
+      return 'pc = delta + zx(next); h.pc = pc; here = 1L; fence_i(h); break;';
     default:
       return effect(n);
   }
@@ -164,6 +164,44 @@ export fn region_stub(h: i32, fuel: i32): i32 { return fuel; }
 import fn hot(h: i32, ip: i32, pc: i64): i32;
 `;
 
+/** At a control transfer: the page, unless it is the same one, then the region if there is one. */
+const lookup = `
+  if (here != (pc & -4096L)) {
+    let e = h.tlb + (i32_of(pc >>> 7L) & TLB_MASK);
+    here = pc & -4096L;
+    if (load64(e, 16) == here) {
+      map = load32(e, 28);
+      ip = i32_of(pc) + load32(e, 24);
+    } else {
+      here = 1L;
+      map = EMPTY_MAP;
+      ip = walk(h, pc, 2);
+      if (ip == 0) continue;
+    }
+    delta = pc - zx(ip);
+  }
+  let slot = load16u(map + (i32_of(pc) & 0xffe));
+  if (slot) {
+    h.pc = pc;
+    fuel = invoke(slot, h, fuel);
+    pc = h.pc;
+    translated = 1;
+    here = 1L;
+    continue;
+  }
+  ip = i32_of(pc - delta);
+  if (h.threshold) {
+    let c = h + HEAT + ((((ip >>> 1) ^ (ip >>> 13)) & HEAT_MASK) << 1);
+    let n = load16u(c) + 1;
+    store16(c, n);
+    if (n >= h.threshold) {
+      store16(c, 0);
+      h.pc = pc;
+      if (hot(h, ip, pc)) { here = 1L; continue; }
+    }
+  }
+`;
+
 export function interpreterSource(): string {
   return `${support}${regionCalls}
 // Runs until the fuel is gone, the hart waits, or the mailbox asks for the host's attention
@@ -175,50 +213,27 @@ export fn run(h: i32): i32 {
   let ip = 0;
   let delta = 0L;
   let translated = 0;
+  let here = 1L;
+  let map = 0;
   loop {
     if (h.fault) {
       h.pc = pc; h.fuel = fuel;
       deliver_fault(h);
       h.fueltop = h.fueltop - 1L; // costs fuel, as its vector may fault again, and retires nothing
-      pc = h.pc; fuel = h.fuel - 1;
+      pc = h.pc; fuel = h.fuel - 1; here = 1L;
     }
     if ((load32(h + POKE) != 0) | (fuel <= 0)) {
       h.pc = pc; h.fuel = fuel;
       if (load32(h + POKE) != 0) {
         let bits = atomic_and32(h + POKE, ~7);
-        if (take_interrupt(h)) { pc = h.pc; h.waiting = 0; }
+        if (take_interrupt(h)) { pc = h.pc; h.waiting = 0; here = 1L; }
         if ((bits & 0xff8) != 0) return 3;
         if (h.waiting && wanted(h)) h.waiting = 0;
         if (h.waiting) return 2;
       }
       if (fuel <= 0) { h.intranslated = translated; return 1; }
     }
-    let e = h.tlb + (i32_of(pc >>> 7L) & TLB_MASK);
-    if (load64(e, 16) == (pc & -4096L)) {
-      let slot = load16u(load32(e, 28) + (i32_of(pc) & 0xffe));
-      if (slot) {
-        h.pc = pc;
-        fuel = invoke(slot, h, fuel);
-        pc = h.pc;
-        translated = 1;
-        continue;
-      }
-      ip = i32_of(pc) + load32(e, 24);
-    } else {
-      ip = walk(h, pc, 2);
-      if (ip == 0) continue;
-    }
-    delta = pc - zx(ip);
-    if (h.threshold) {
-      let c = h + HEAT + ((((ip >>> 1) ^ (ip >>> 13)) & HEAT_MASK) << 1);
-      let n = load16u(c) + 1;
-      store16(c, n);
-      if (n >= h.threshold) {
-        store16(c, 0);
-        h.pc = pc;
-        if (hot(h, ip, pc)) continue;
-      }
-    }
+    ${lookup}
     translated = 0;
     let end = (ip | 4095) + 1;
     loop {

@@ -13,6 +13,8 @@ export type Kind =
 export type Format = 'R' | 'I' | 'S' | 'B' | 'U' | 'J' | 'H' | 'N';
 
 export interface Instruction {
+  /** Its place in the table, for what others know of it. */
+  index: number;
   name: string;
   match: number;
   mask: number;
@@ -29,7 +31,8 @@ function put(
   name: string, match: number, mask: number, format: Format, kind: Kind, code: string,
   rounded = false,
 ): void { // prettier-ignore
-  list.push({ name, match: match >>> 0, mask: mask >>> 0, format, kind, code, rounded });
+  const index = list.length;
+  list.push({ index, name, match: match >>> 0, mask: mask >>> 0, format, kind, code, rounded });
 }
 
 const f3 = (n: number) => n << 12;

@@ -12,7 +12,7 @@ import type { ModuleEmitter, SlotOf } from './emit.ts';
 import { edgeKey } from './flow.ts';
 import type { Flow } from './flow.ts';
 import type { Block } from './region.ts';
-import type { RegisterSet } from './registers.ts';
+import type { RegisterSet } from './operands.ts';
 import { emitEntry, local, localTypes, siteBits } from './stencil.ts';
 
 export class RegionEmitter extends StepEmitter {

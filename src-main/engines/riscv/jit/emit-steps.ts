@@ -9,10 +9,11 @@ import type { ModuleEmitter } from './emit.ts';
 import type { Flow } from './flow.ts';
 import { groupsOf } from './groups.ts';
 import type { Group } from './groups.ts';
-import { isCsr } from './region.ts';
+import { isCsr } from './operands.ts';
+import type { RegisterSet } from './operands.ts';
 import type { Step } from './region.ts';
-import { reads, registerUse, sameSet, writes } from './registers.ts';
-import type { RegisterSet, RegisterUse } from './registers.ts';
+import { registerUse, sameSet } from './registers.ts';
+import type { RegisterUse } from './registers.ts';
 import { emitHit, hole, local, operandAt, siteBits } from './stencil.ts';
 import type { Piece } from './stencil.ts';
 
@@ -53,7 +54,7 @@ export abstract class StepEmitter {
     const group = this.groups.get(step);
     const { stencils } = this.module;
     const stencil = group === undefined ? stencils.of(step) : stencils.inGroup(step);
-    const written = writes(step);
+    const written = step.writes;
     if (!stencil.effect && written.x === 0) return;
     if (kind === 'fp' || kind === 'fpmem') this.gate(step);
     if (group?.first === step) this.openGroup(group);
@@ -68,8 +69,8 @@ export abstract class StepEmitter {
    */
   private csr(step: Step): void {
     const { e } = this;
-    const written = writes(step);
-    this.writeBack({ x: this.dirty.x & reads(step).x, f: 0 });
+    const written = step.writes;
+    this.writeBack({ x: this.dirty.x & step.reads.x, f: 0 });
     this.site();
     e.get(local.h);
     e.i32(step.raw);

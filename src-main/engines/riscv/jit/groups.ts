@@ -5,12 +5,12 @@
  *
  * Values are numbered: a write makes a new one, and so does a block into which differing ones lead.
  */
-import type { Instruction } from '../cpu/isa.ts';
 import { edgeKey } from './flow.ts';
 import type { Flow } from './flow.ts';
-import { isCsr, successors } from './region.ts';
+import { accessOf, isCsr } from './operands.ts';
+import type { Access } from './operands.ts';
+import { successors } from './region.ts';
 import type { Block, Step } from './region.ts';
-import { writes } from './registers.ts';
 
 export interface Group {
   readonly base: number; // the register
@@ -25,28 +25,12 @@ export interface Group {
 /** Farther than this the page's end is likely to stand between. */
 const spanMax = 512;
 
-interface Access {
-  bytes: number;
-  writes: boolean;
-}
-
-const known = new Map<Instruction, Access | null>();
-
-/** Plain loads and stores; null for all else. */
-function accessOf(what: Instruction): Access | null {
-  let access = known.get(what);
-  if (access === undefined) {
-    const [, word, bits] = /\b(ld|st)(\d+)[su]?\(h, rs1 \+ imm\b/.exec(what.code) ?? [];
-    access = word === undefined ? null : { bytes: Number(bits) / 8, writes: word === 'st' };
-    known.set(what, access);
-  }
-  return access;
-}
-
 /** The group of each access that has company. */
 export function groupsOf(flow: Flow): Map<Step, Group> {
-  const values = valuesAtStarts(flow);
   const all = new Map<Step, Group>();
+  const bases = basesOf(flow);
+  if (bases.length === 0) return all;
+  const values = valuesAtStarts(flow, bases);
   /** By block: the group that an access by a value may join. */
   const open: Map<number, Group>[] = [];
   flow.order.forEach((block, n) => {
@@ -56,7 +40,7 @@ export function groupsOf(flow: Flow): Map<Step, Group> {
     for (const step of block.steps) {
       const access = accessOf(step.what);
       const base = (step.bits >>> 15) & 31;
-      if (access !== null && base !== 0) {
+      if (access !== null && value[base] !== unknown) {
         let group = here.get(value[base]!);
         if (group === undefined || !joins(group, step, access)) {
           group = { base, first: step, block: n, low: step.imm, ...access, count: 1 };
@@ -64,11 +48,28 @@ export function groupsOf(flow: Flow): Map<Step, Group> {
         }
         all.set(step, group);
       }
-      number(value, step);
+      number(value, step, bases);
     }
   });
   for (const [step, { count }] of all) if (count === 1) all.delete(step);
   return all;
+}
+
+/** The registers by which there are several accesses. */
+function basesOf(flow: Flow): number[] {
+  let once = 0;
+  let often = 0;
+  for (const { steps } of flow.order) {
+    for (const step of steps) {
+      if (accessOf(step.what) === null) continue;
+      const bit = 1 << ((step.bits >>> 15) & 31);
+      often |= once & bit;
+      once |= bit;
+    }
+  }
+  const bases: number[] = [];
+  for (let n = 1; n < 32; n++) if (((often >>> n) & 1) !== 0) bases.push(n);
+  return bases;
 }
 
 function joins(group: Group, step: Step, access: Access): boolean {
@@ -83,40 +84,50 @@ function joins(group: Group, step: Step, access: Access): boolean {
 }
 
 /** After a step: what it writes has a value of its own. A CSR may change what pages there are. */
-function number(value: Int32Array, step: Step): void {
-  const written = isCsr(step.what) ? -1 : writes(step).x;
+function number(value: Int32Array, step: Step, bases: readonly number[]): void {
+  const written = isCsr(step.what) ? -1 : step.writes.x;
   if (written === 0) return;
-  const fresh = (step.at + 1) << 5;
-  for (let n = 1; n < 32; n++) if (((written >>> n) & 1) !== 0) value[n] = fresh | n;
+  for (const n of bases) {
+    if (((written >>> n) & 1) !== 0) value[n] = ((step.at + 1) << 5) | n;
+  }
 }
 
 const unknown = -1;
+const entered = (block: Block, n: number) => -(((block.start + 1) << 5) | n);
 
-/** The number of each register's value at each block's start. */
-function valuesAtStarts(flow: Flow): Int32Array[] {
+/** The number of each base's value at each block's start. */
+function valuesAtStarts(flow: Flow, bases: readonly number[]): Int32Array[] {
   const { order, index, cut } = flow;
   const starts = order.map(() => new Int32Array(32).fill(unknown));
-  const entered = (block: Block, n: number) => -(((block.start + 1) << 5) | n);
-  for (let n = 0; n < 32; n++) starts[0]![n] = entered(order[0]!, n);
+  for (const n of bases) starts[0]![n] = entered(order[0]!, n);
   const end = new Int32Array(32);
   for (let changed = true; changed; ) {
     changed = false;
-    order.forEach((block, from) => {
+    for (let from = 0; from < order.length; from++) {
+      const block = order[from]!;
       end.set(starts[from]!);
-      for (const step of block.steps) number(end, step);
+      for (const step of block.steps) number(end, step, bases);
       for (const target of successors(block)) {
         const to = index.get(target);
         if (to === undefined || cut.has(edgeKey(block.start, target))) continue;
-        const start = starts[to]!;
-        for (let n = 1; n < 32; n++) {
-          const own = entered(order[to]!, n);
-          const value = end[n]!;
-          if (value === unknown || start[n] === value || start[n] === own) continue;
-          start[n] = start[n] === unknown ? value : own;
-          changed = true;
-        }
+        if (meet(starts[to]!, end, order[to]!, bases)) changed = true;
       }
-    });
+    }
   }
   return starts;
+}
+
+/** A way more leads into a block; whether that has changed what is known at its start. */
+function meet(
+  start: Int32Array, end: Int32Array, block: Block, bases: readonly number[],
+): boolean { // prettier-ignore
+  let changed = false;
+  for (const n of bases) {
+    const value = end[n]!;
+    const own = entered(block, n);
+    if (value === unknown || start[n] === value || start[n] === own) continue;
+    start[n] = start[n] === unknown ? value : own;
+    changed = true;
+  }
+  return changed;
 }

@@ -8,6 +8,8 @@
  */
 import { decode, immediate } from '../cpu/isa.ts';
 import type { Instruction } from '../cpu/isa.ts';
+import { isCsr, readsOf, writesOf } from './operands.ts';
+import type { RegisterSet } from './operands.ts';
 
 export interface Step {
   at: number;
@@ -17,6 +19,8 @@ export interface Step {
   raw: number;
   what: Instruction;
   imm: number;
+  reads: RegisterSet;
+  writes: RegisterSet;
 }
 
 export interface Block {
@@ -61,13 +65,10 @@ export class CodePage {
     const what = decode(bits);
     if (what === null) return null;
     const raw = length === 2 ? low : bits | 0;
-    return { at, length, bits, raw, what, imm: immediate(what.format, bits | 0) };
+    const imm = immediate(what.format, bits | 0);
+    const reads = readsOf(what, bits);
+    return { at, length, bits, raw, what, imm, reads, writes: writesOf(what, bits) };
   }
-}
-
-/** Zicsr; funct3 0 and 4 of SYSTEM are the privileged instructions and a host's guest access. */
-export function isCsr(what: Instruction): boolean {
-  return what.kind === 'system' && ((what.match >>> 12) & 3) !== 0;
 }
 
 /** Whether the translator does this instruction; others are left to the interpreter. */

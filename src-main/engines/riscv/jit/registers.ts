@@ -2,16 +2,12 @@
  * Which registers a region reads and writes, as bit masks over x and f: what must be loaded on
  * entry, and what may be newer in a local than in memory at each block's start.
  */
-import type { Instruction } from '../cpu/isa.ts';
 import type { Flow } from './flow.ts';
 import { edgeKey } from './flow.ts';
-import { isCsr, successors } from './region.ts';
+import { isCsr, mayFault } from './operands.ts';
+import type { RegisterSet } from './operands.ts';
+import { successors } from './region.ts';
 import type { Block, Step } from './region.ts';
-
-export interface RegisterSet {
-  x: number;
-  f: number;
-}
 
 export interface RegisterUse {
   load: RegisterSet; // to be loaded on entry
@@ -32,60 +28,6 @@ function ones(bits: number): number {
 }
 
 export const sameSet = (a: RegisterSet, b: RegisterSet) => a.x === b.x && a.f === b.f;
-
-interface Use {
-  rd: boolean;
-  rs1: boolean;
-  rs2: boolean;
-  fd: boolean;
-  fs1: boolean;
-  fs2: boolean;
-  fs3: boolean;
-}
-
-const operandUse = new Map<Instruction, Use>();
-
-function operandsOf(what: Instruction): Use {
-  let use = operandUse.get(what);
-  if (use === undefined) {
-    const csr = isCsr(what);
-    const writes = csr || what.kind === 'jal' || what.kind === 'jalr';
-    const byRegister = csr && ((what.match >>> 14) & 1) === 0;
-    const has = (name: string) => new RegExp(`\\b${name}\\b`).test(what.code);
-    use = {
-      rd: writes || has('rd'),
-      rs1: byRegister || what.kind === 'jalr' || has('rs1'),
-      rs2: has('rs2'),
-      fd: has('fd'),
-      fs1: has('fs1'),
-      fs2: has('fs2'),
-      fs3: has('fs3'),
-    };
-    operandUse.set(what, use);
-  }
-  return use;
-}
-
-const bit = (bits: number, at: number) => 1 << ((bits >>> at) & 31);
-
-export function reads(step: Step): RegisterSet {
-  const use = operandsOf(step.what);
-  const { bits } = step;
-  const x = (use.rs1 ? bit(bits, 15) : 0) | (use.rs2 ? bit(bits, 20) : 0);
-  const f =
-    (use.fs1 ? bit(bits, 15) : 0) | (use.fs2 ? bit(bits, 20) : 0) | (use.fs3 ? bit(bits, 27) : 0);
-  return { x: x & ~1, f };
-}
-
-export function writes(step: Step): RegisterSet {
-  const use = operandsOf(step.what);
-  return { x: use.rd ? bit(step.bits, 7) & ~1 : 0, f: use.fd ? bit(step.bits, 7) : 0 };
-}
-
-export function mayFault(step: Step): boolean {
-  const { kind } = step.what;
-  return kind === 'mem' || kind === 'fp' || kind === 'fpmem' || isCsr(step.what);
-}
 
 /** What is known at one point: written on some way here, written on every way here. */
 interface Point {
@@ -110,14 +52,13 @@ export function registerUse(flow: Flow): RegisterUse {
       leave(d);
     };
     for (const step of stepsOf(block)) {
-      const r = reads(step);
-      leave(r);
-      if (mayFault(step)) leaveToInterpreter();
-      const written = writes(step);
-      used.x |= r.x | written.x;
-      used.f |= r.f | written.f;
-      add(d, written);
-      add(w, written);
+      const { reads, writes } = step;
+      leave(reads);
+      if (mayFault(step.what)) leaveToInterpreter();
+      add(used, reads);
+      add(used, writes);
+      add(d, writes);
+      add(w, writes);
       if (isCsr(step.what)) leaveToInterpreter();
     }
     if (block.end === 'stop' || turnsBack(flow, n)) leaveToInterpreter();
@@ -144,7 +85,7 @@ function settle(flow: Flow): Point[] {
   }));
   const written = flow.order.map((block) => {
     const all = { x: 0, f: 0 };
-    for (const step of stepsOf(block)) add(all, writes(step));
+    for (const step of stepsOf(block)) add(all, step.writes);
     return all;
   });
   const targets = flow.order.map((block) =>

@@ -117,28 +117,23 @@ export type StencilScope = Pick<Scope, 'constants' | 'fields' | 'inlines'> & {
 /** Stencils of one core; they hold its constants. */
 export class Stencils {
   private readonly scope: StencilScope;
-  private readonly known = new Map<Instruction, (Stencil | undefined)[]>();
-  private readonly grouped = new Map<Instruction, Stencil>();
+  /** By the instruction's index, and there by rounding mode. */
+  private readonly known: (Stencil | undefined)[][] = [];
+  private readonly grouped: Stencil[] = [];
 
   constructor(scope: StencilScope) {
     this.scope = scope;
   }
 
   of({ what, bits }: Step): Stencil {
-    let forms = this.known.get(what);
-    if (forms === undefined) this.known.set(what, (forms = []));
+    const forms = (this.known[what.index] ??= []);
     const form = what.rounded ? (bits >>> 12) & 7 : 0;
     return (forms[form] ??= new Recorder(this.scope, what, bits).record());
   }
 
   /** Of a load or store whose group has looked at the TLB. */
   inGroup({ what, bits }: Step): Stencil {
-    let stencil = this.grouped.get(what);
-    if (stencil === undefined) {
-      stencil = new Recorder(this.scope, what, bits, true).record();
-      this.grouped.set(what, stencil);
-    }
-    return stencil;
+    return (this.grouped[what.index] ??= new Recorder(this.scope, what, bits, true).record());
   }
 }
 

@@ -35,7 +35,7 @@ interface Region {
 export const dirtyLogSize = 1024;
 const slotLimit = 60_000;
 const regionLimit = 12_000;
-const batchLimit = 8;
+const batchLimit = 16;
 const dropCounter = {
   rewritten: 'droppedRewritten',
   overrun: 'droppedOverrun',
@@ -129,12 +129,12 @@ export class Translator {
     return regions[0]?.offset === entry ? regions : [];
   }
 
-  /** Whether the interpreter has half the reason to have this place translated. */
+  /** Whether the interpreter has a quarter of the reason to have this place translated. */
   private isWarm(frame: number, offset: number): boolean {
     const { state } = this.hart;
     const ip = this.hart.shared.layout.ram + frame * frameSize + offset;
     const heat = this.halves[((state.base + hartAt.heat) >>> 1) + heatIndex(ip)]!;
-    return heat * 2 >= state.word('threshold');
+    return heat * 4 >= state.word('threshold');
   }
 
   private translate(page: Page, regions: readonly Region[]): void {

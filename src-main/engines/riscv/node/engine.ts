@@ -18,6 +18,7 @@ import { machineFile, memoryBytesMax } from '../machine-file.ts';
 import { hartsMax } from '../machine.ts';
 import { CodeCache } from './code-cache.ts';
 import { adoptInside, launchInside } from './nested-machine.ts';
+import { nodeOptions } from './options.ts';
 import { PortableMachine } from './portable-machine.ts';
 
 const node = nodeProgram();
@@ -70,21 +71,12 @@ export class PortableEngine implements Engine {
   }
 }
 
-/**
- * Branch hints are an experiment of V8's still, and an option that it does not know would end the
- * process; it stands here, as what the cache holds is of one set of options.
- */
-const hinted = process.versions.v8.startsWith('13.');
-const program = [
-  '--disable-warning=ExperimentalWarning',
-  ...(hinted ? ['--experimental-wasm-branch-hinting'] : []),
-];
 /** What every process of ours may read. */
 const readable = [...systemFolders, dirname(node), sources, ...modules];
 
 function programOf(plan: LaunchPlan, layout: DescriptorLayout, cache?: CodeCache): Program {
   const { runDirectory, spec } = plan;
-  const line = [...program, child, `${runDirectory}/`, plan.name];
+  const line = [...nodeOptions, child, `${runDirectory}/`, plan.name];
   if (!plan.confined) {
     return { path: node, line, env: { HOME: runDirectory, ...cache?.environment } };
   }
@@ -111,7 +103,7 @@ function programOf(plan: LaunchPlan, layout: DescriptorLayout, cache?: CodeCache
 /** The same Node as a machine's, for a script that fills the cache. */
 function warmArgv(script: string, confined: boolean, cache: CodeCache): readonly string[] {
   const { directory, environment } = cache;
-  const line = [node, ...program, script];
+  const line = [node, ...nodeOptions, script];
   if (!confined) return line;
   const compartment = compartmentArguments({
     readOnly: readable,

@@ -34,13 +34,13 @@ export interface Hint {
 /** Buffers are dear to make; a module is built without pause, so all are built in these. */
 const whole = new Bytes(0x1_0000);
 const part = new Bytes(0x1000);
+const bodies = new Bytes(0x1_0000);
 
 export class ModuleBuilder {
   private readonly typeKeys = new Map<string, number>();
   private readonly types: Signature[] = [];
   private readonly imports: Import[] = [];
   private readonly functions: Func[] = [];
-  private readonly bodies = new Bytes(0x4000);
   private readonly memoryPages: number;
   private readonly withTable: boolean;
 
@@ -48,6 +48,7 @@ export class ModuleBuilder {
   constructor(memoryPages: number, withTable: boolean) {
     this.memoryPages = memoryPages;
     this.withTable = withTable;
+    bodies.clear();
   }
 
   type(signature: Signature): number {
@@ -69,8 +70,8 @@ export class ModuleBuilder {
     name: string, signature: Signature, exported: boolean, body: Bytes, hints: readonly Hint[] = [],
   ): number { // prettier-ignore
     this.functions.push({ name, type: this.type(signature), exported, hints });
-    this.bodies.u32(body.length);
-    this.bodies.append(body);
+    bodies.u32(body.length);
+    bodies.append(body);
     return this.imports.length + this.functions.length - 1;
   }
 
@@ -123,7 +124,7 @@ export class ModuleBuilder {
     this.branchHints(out);
     section(out, 10, (b) => {
       b.u32(this.functions.length);
-      b.append(this.bodies);
+      b.append(bodies);
     });
     return out.take();
   }

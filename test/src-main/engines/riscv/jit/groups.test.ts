@@ -26,6 +26,13 @@ test('accesses by one register share a look, loads and stores alike', () => {
   assert.deepEqual(sharing('ld x5, 0(x10)\nsd x6, 8(x10)\nld x7, 0(x11)'), { 0: 0, 1: 0 });
 });
 
+test('those by different registers do not, however few they are', () => {
+  assert.deepEqual(sharing('ld x5, 0(x10)\nld x6, 0(x11)\nld x7, 8(x11)\nld x8, 0(x12)'), {
+    1: 1, 2: 1,
+  }); // prettier-ignore
+  assert.deepEqual(sharing('ld x5, 0(x10)\nld x6, 0(x11)\nld x7, 0(x12)'), {});
+});
+
 test('a register that is written begins anew', () => {
   const source = 'ld x5, 0(x10)\naddi x10, x10, 8\nld x6, 0(x10)\nld x7, 8(x10)';
   assert.deepEqual(sharing(source), { 2: 2, 3: 2 });
