@@ -15,7 +15,7 @@
  * disks, and nothing of this guest. It has its own process, network, IPC and mount namespaces.
  *
  * Frames: channel u8 | length u16 | bytes. Channels: the consoles, then the agent's line, then the
- * network slots; from CH_STOP on they are words between the host and the daemon. What the inner
+ * network slots; from CH_PLUG on they are words between the host and the daemon. What the inner
  * kernel does not take at once is lost, as on a line without anybody: the host paces itself.
  */
 #include "guest.h"
@@ -33,7 +33,7 @@
 #define FIRST_FD 3
 #define NOBODY 65534
 
-enum { CH_STOP = 249, CH_GO, CH_MCONSOLE, CH_STATS, CH_KILL, CH_FREEZE, CH_END };
+enum { CH_PLUG = 248, CH_STOP, CH_GO, CH_MCONSOLE, CH_STATS, CH_KILL, CH_FREEZE, CH_END };
 enum { AF_UNIX = 1, STREAM = 1, DGRAM = 2, SEQPACKET = 5, NONBLOCK = 04000, CLOEXEC = 02000000 };
 enum { DONTWAIT = 0x40, NOSIGNAL = 0x4000 };
 
@@ -42,7 +42,7 @@ static struct channel {
   int theirs[2];
   u8 is_slot, stopped;
 } channels[MAX_CHANNELS];
-static int channel_count, console_count, by_kvm;
+static int channel_count, console_count, by_kvm, control[2];
 static int listener = -1, client = -1, inner = -1, inner_pid, mconsole = -1;
 static u8 in_bytes[IN_ROOM], out_bytes[OUT_ROOM];
 static size in_used, out_start, out_end;
@@ -133,7 +133,7 @@ static long make_channels(int consoles, int slots) {
     channel->out = up[0];
     channel->theirs[1] = up[1];
   }
-  return 0;
+  return sys4(__NR_socketpair, AF_UNIX, SEQPACKET | NONBLOCK | CLOEXEC, 0, control);
 }
 
 /* No capability, and the user whom the folder belongs to: only that one may use what is in it. */
@@ -153,30 +153,59 @@ static void become_vmm(int kvm, struct disks disks, u64 memory_mib, char **line)
   for (int i = 0; i < channel_count; i++)
     ends[i] = (struct ends){FIRST_FD + 2 * i, FIRST_FD + 2 * i + 1};
   struct lines lines = {console_count, channel_count - console_count - 1,
-                        ends, ends[console_count], ends + console_count + 1, disks};
+                        FIRST_FD + 2 * channel_count,
+                        ends, ends[console_count], ends + console_count + 1, disks, {{0}}};
   exit(vmm(kvm, &lines, memory_mib, line));
 }
 
+/* This guest's devices in its kernel's own words, for a moment. */
+static void show_devices(int shown) {
+  sys3(__NR_mkdirat, AT_FDCWD, SYSFS, 0700);
+  if (shown) sys5(__NR_mount, "none", SYSFS, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  else sys2(__NR_umount2, SYSFS, 0);
+}
+
 static struct disks take_disks(char **line) {
-  static const char about[] = "/tmp/r/sys";
   struct disks disks = {0};
-  sys3(__NR_mkdirat, AT_FDCWD, about, 0755);
-  sys5(__NR_mount, "none", about, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  show_devices(1);
   vmm_open_disks(&disks, line);
-  sys2(__NR_umount2, about, 0);
+  show_devices(0);
   return disks;
+}
+
+/* A word for the VMM that runs, and the disk if it is of one. */
+static void send_word(const u8 *bytes, size count) {
+  char word[WORD_MAX + 1];
+  if (!by_kvm || count > WORD_MAX) return;
+  memcpy(word, bytes, count);
+  word[count] = 0;
+  struct stretch text = {word, count};
+  struct rights rights = {RIGHTS_BYTES, SOL_SOCKET, SCM_RIGHTS, 0, 0};
+  struct message message = {NULL, 0, &text, 1, NULL, 0, 0};
+  if (starts(word, "disk=")) {
+    show_devices(1);
+    rights.fd = count > length("disk=0:") ? open_disk(word + length("disk=0:")) : 0;
+    show_devices(0);
+    if (rights.fd <= 0) return;
+    message.rights = &rights;
+    message.rights_bytes = sizeof rights;
+  }
+  sys3(__NR_sendmsg, control[0], &message, NOSIGNAL | DONTWAIT);
+  if (rights.fd > 0) sys1(__NR_close, rights.fd);
 }
 
 /* The inner kernel, as a child of its namespace's first process. */
 static void become_kernel(u64 memory_mib, char **line) {
   static char *const environment[] = {"HOME=/tmp", "TMPDIR=/tmp", NULL};
-  int high[2 * MAX_CHANNELS];
-  for (int i = 0; i < 2 * channel_count; i++)
-    high[i] = (int)sys3(__NR_fcntl, channels[i / 2].theirs[i % 2], F_DUPFD, 200);
-  for (int i = 0; i < 2 * channel_count; i++) sys3(__NR_dup3, high[i], FIRST_FD + i, 0);
+  int high[2 * MAX_CHANNELS + 1], lines = 2 * channel_count + by_kvm;
+  for (int i = 0; i < lines; i++) {
+    int theirs = i < 2 * channel_count ? channels[i / 2].theirs[i % 2] : control[1];
+    high[i] = (int)sys3(__NR_fcntl, theirs, F_DUPFD, 200);
+  }
+  for (int i = 0; i < lines; i++) sys3(__NR_dup3, high[i], FIRST_FD + i, 0);
   long null = sys4(__NR_openat, AT_FDCWD, "/tmp/r/dev/null", O_RDWR, 0);
   for (int fd = 0; fd < 3; fd++) sys3(__NR_dup3, null, fd, 0);
-  sys3(__NR_close_range, FIRST_FD + 2 * channel_count, ~0u, 0);
+  sys3(__NR_close_range, FIRST_FD + lines, ~0u, 0);
   sys5(__NR_mount, "proc", "/tmp/r/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   struct disks disks = {0};
   if (by_kvm) disks = take_disks(line);
@@ -290,6 +319,7 @@ static void take_frame(u8 number, const u8 *bytes, size count) {
   else if (number == CH_KILL) sys2(__NR_kill, inner_pid, 9);
   else if (number == CH_FREEZE && count == 1) freeze(bytes[0] ? 19 : 18);
   else if (number == CH_MCONSOLE) ask_mconsole(bytes, count);
+  else if (number == CH_PLUG) send_word(bytes, count);
   else if ((number == CH_STOP || number == CH_GO) && count == 1 && bytes[0] < channel_count)
     channels[bytes[0]].stopped = number == CH_STOP;
 }
@@ -443,6 +473,7 @@ static int start_inner(char **words) {
     sys1(__NR_close, channels[i].theirs[0]);
     if (!channels[i].is_slot) sys1(__NR_close, channels[i].theirs[1]);
   }
+  sys1(__NR_close, control[1]);
   inner = (int)sys2(__NR_pidfd_open, inner_pid, 0);
   serve();
   return 0;

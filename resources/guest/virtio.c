@@ -1,7 +1,7 @@
 /*
  * The devices of a machine inside a portable machine: virtio-mmio (version 2) with consoles, disks
- * and network cards in the slots that the portable engine uses. Of the words it takes
- * `nic=SLOT:MAC` (12 hexadecimal digits); disks are open already.
+ * and network cards in the slots that the portable engine uses. The words that it is told:
+ * `disk=PLACE:SERIAL`, `nic=SLOT:MAC` (12 hexadecimal digits), `none=SLOT` (of all the slots).
  *
  * The guest is hostile: its addresses go through guest_ram, its queue sizes and chains are bounded.
  * It does not run while we do, so its rings hold still.
@@ -20,7 +20,7 @@
 
 enum { NONE, NET = 1, BLOCK = 2, CONSOLE = 3 };
 enum { CHAIN_NEXT = 1, CHAIN_WRITE = 2, NO_INTERRUPT = 1 };
-enum { BLOCK_IN, BLOCK_OUT, BLOCK_FLUSH = 4 };
+enum { BLOCK_IN, BLOCK_OUT, BLOCK_FLUSH = 4, BLOCK_GET_ID = 8 };
 
 struct queue {
   u32 size, ready;
@@ -45,6 +45,7 @@ static struct device {
   u32 status, features_half, queue, interrupt, sent;
   struct queue queues[2];
   u64 features, sectors;
+  const char *serial;
   u8 config[24];
 } devices[VIRTIO_SLOTS];
 
@@ -198,6 +199,12 @@ static u8 disk_request(struct device *device, const struct chain *chain, u32 *wr
   u32 header[4];
   memcpy(header, chain->pieces[0].at, sizeof header);
   if (header[0] == BLOCK_FLUSH) return sys1(__NR_fdatasync, device->ends.in) ? FAILED : DONE;
+  if (header[0] == BLOCK_GET_ID) {
+    const struct piece *piece = &chain->pieces[1];
+    if (chain->count != 3 || !piece->writable || piece->count < SERIAL_MAX) return FAILED;
+    memcpy(piece->at, device->serial, *written = SERIAL_MAX);
+    return DONE;
+  }
   if (header[0] != BLOCK_IN && header[0] != BLOCK_OUT) return UNSUPPORTED;
   int reads = header[0] == BLOCK_IN;
   u64 sector = (u64)header[3] << 32 | header[2];
@@ -316,29 +323,60 @@ static void add(int slot, int kind, struct ends ends, u64 features) {
   device->features = 1ul << 32 | features;
 }
 
-static void add_disk(int place, int fd) {
+static void add_disk(const struct disks *disks, int place) {
   struct device *device = &devices[SLOT_DISKS + place];
+  int fd = disks->place[place];
   u64 bytes = 0;
   u32 segments_max = PIECES_MAX - 2;
   if (sys3(__NR_ioctl, fd, DISK_BYTES, &bytes)) return;
   add(SLOT_DISKS + place, BLOCK, (struct ends){fd, fd}, 1 << 2 | 1 << 9);
+  device->serial = disks->serial[place];
   device->sectors = bytes / 512;
   memcpy(device->config, &device->sectors, 8);
   memcpy(device->config + 12, &segments_max, 4);
 }
 
-static void add_card(const struct lines *lines, const char *word) {
-  u64 slot = number_at(&word);
-  if (slot >= (u64)lines->nics || SLOT_NICS + slot >= VIRTIO_SLOTS) return;
-  add(SLOT_NICS + (int)slot, NET, lines->nic[slot], 1 << 5);
-  for (int i = 0; i < 12 && word[i]; i++) {
-    u8 digit = (u8)(word[i] <= '9' ? word[i] - '0' : (word[i] | 32) - 'a' + 10) & 15;
+static void add_card(const struct lines *lines, int slot) {
+  add(SLOT_NICS + slot, NET, lines->nic[slot], 1 << 5);
+  for (int i = 0; i < 12; i++) {
+    u8 c = (u8)lines->card[slot][i];
+    u8 digit = (u8)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10) & 15;
     u8 *byte = &devices[SLOT_NICS + slot].config[i / 2];
     *byte = (u8)(*byte << 4 | digit);
   }
 }
 
-void devices_reset(const struct lines *lines, char **words) {
+static void empty(struct lines *lines, u64 slot) {
+  if (slot >= VIRTIO_SLOTS) return;
+  irq_line(VIRTIO_IRQ + (int)slot, 0);
+  memset(&devices[slot], 0, sizeof devices[slot]);
+  if (slot - SLOT_NICS < CARDS_MAX) lines->card[slot - SLOT_NICS][0] = 0;
+  if (slot - SLOT_DISKS >= DISKS_MAX) return;
+  int *fd = &lines->disks.place[slot - SLOT_DISKS];
+  if (*fd > 0) sys1(__NR_close, *fd);
+  *fd = 0;
+}
+
+void device_word(struct lines *lines, const char *word, int fd) {
+  int is_disk = starts(word, "disk="), is_card = starts(word, "nic=");
+  if (!is_disk && !is_card && !starts(word, "none=")) return;
+  while (*word++ != '=') continue;
+  u64 number = number_at(&word);
+  if (is_disk && number < DISKS_MAX && fd > 0) {
+    empty(lines, SLOT_DISKS + number);
+    lines->disks.place[number] = fd;
+    char *serial = lines->disks.serial[number];
+    memset(serial, 0, SERIAL_MAX);
+    memcpy(serial, word, length(word) < SERIAL_MAX ? length(word) : SERIAL_MAX);
+    add_disk(&lines->disks, (int)number);
+  } else if (is_card && number < (u64)lines->nics && number < CARDS_MAX && length(word) == 12) {
+    empty(lines, SLOT_NICS + number);
+    memcpy(lines->card[number], word, 12);
+    add_card(lines, (int)number);
+  } else if (!is_disk && !is_card) empty(lines, number);
+}
+
+void devices_reset(const struct lines *lines) {
   memset(devices, 0, sizeof devices);
   panicked = 0;
   add(SLOT_AGENT, CONSOLE, lines->agent, 0);
@@ -346,8 +384,8 @@ void devices_reset(const struct lines *lines, char **words) {
     add(SLOT_CONSOLES + i, CONSOLE, lines->console[i], 0);
   devices[SLOT_CONSOLES].first_console = 1;
   for (int i = 0; i < DISKS_MAX; i++)
-    if (lines->disks.place[i] > 0) add_disk(i, lines->disks.place[i]);
-  for (; *words; words++)
-    if (starts(*words, "nic=")) add_card(lines, *words + 4);
+    if (lines->disks.place[i] > 0) add_disk(&lines->disks, i);
+  for (int i = 0; i < CARDS_MAX; i++)
+    if (lines->card[i][0]) add_card(lines, i);
 }
 #endif

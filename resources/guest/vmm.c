@@ -4,7 +4,7 @@
  * kernel's affair.
  *
  * Words: KERNEL INITRAMFS TREE (their sizes), INITRAMFS_AT TREE_AT (addresses), BOOT (a serial),
- * then `disk=PLACE:SERIAL` and cards, see virtio.c. Disks are disks that the host has plugged into
+ * then disks and cards, see virtio.c. Disks are disks that the host has plugged into
  * this guest; the one called BOOT holds kernel, initramfs and tree, each from a 4 KiB border on.
  *
  * One thread: a line that has something to say sends SIGIO, which ends KVM_RUN. The signal's
@@ -121,6 +121,22 @@ static void listen_to(const struct lines *lines) {
   for (int i = 0; i < lines->nics; i++) wake_on(lines->nic[i].in);
   wake_on(lines->agent.in);
   wake_on(lines->agent.out);
+  wake_on(lines->control);
+}
+
+/* What has been plugged or unplugged meanwhile. */
+static void take_words(struct lines *lines) {
+  for (;;) {
+    char word[WORD_MAX + 1];
+    struct stretch text = {word, WORD_MAX};
+    struct rights rights = {0};
+    struct message message = {NULL, 0, &text, 1, &rights, sizeof rights, 0};
+    long got = sys3(__NR_recvmsg, lines->control, &message, 0);
+    if (got <= 0) return;
+    word[got] = 0;
+    int has_fd = message.rights_bytes >= RIGHTS_BYTES && rights.type == SCM_RIGHTS;
+    device_word(lines, word, has_fd ? rights.fd : 0);
+  }
 }
 
 static u64 number_of(const char *text) {
@@ -147,11 +163,12 @@ static int load(int boot, char **words) {
   return (int)set_register(REG_A1, at[2]);
 }
 
-static int run_until_end(void) {
+static int run_until_end(struct lines *lines) {
   for (;;) {
     run->immediate_exit = 0;
     if (woken) {
       woken = 0;
+      take_words(lines);
       devices_woken();
     }
     int high = plic_due() != 0;
@@ -172,7 +189,7 @@ static int run_until_end(void) {
 }
 
 /* From power-on to the guest's own end or restart. */
-static int power_on(int kvm, const struct lines *lines, char **words) {
+static int power_on(int kvm, struct lines *lines, char **words) {
   long vm = sys3(__NR_ioctl, kvm, KVM_CREATE_VM, 0);
   if (vm < 0) return FAILED;
   struct kvm_userspace_memory_region region = {0, 0, RAM_BASE, ram_bytes, (u64)ram};
@@ -187,8 +204,8 @@ static int power_on(int kvm, const struct lines *lines, char **words) {
     if (vcpu >= 0 && mapped > 0) {
       run = (void *)mapped;
       listen_to(lines);
-      devices_reset(lines, words);
-      if (load(lines->disks.boot, words) == 0) end = run_until_end();
+      devices_reset(lines);
+      if (load(lines->disks.boot, words) == 0) end = run_until_end(lines);
       run = &idle;
       sys2(__NR_munmap, mapped, run_bytes);
     }
@@ -199,12 +216,12 @@ static int power_on(int kvm, const struct lines *lines, char **words) {
 }
 
 /* The disk of a serial, by way of a node of its own, which is gone at once. */
-static int open_disk(const char *serial) {
+int open_disk(const char *serial) {
   static const char node[] = "/tmp/r/dev/disk";
   static char entries[2048];
   char path[128], text[64];
   int fd = 0;
-  long folder = sys4(__NR_openat, AT_FDCWD, "/tmp/r/sys/block", O_DIRECTORY | O_CLOEXEC, 0);
+  long folder = sys4(__NR_openat, AT_FDCWD, SYSFS "/block", O_DIRECTORY | O_CLOEXEC, 0);
   for (long got; !fd && (got = sys3(__NR_getdents64, folder, entries, sizeof entries)) > 0;) {
     for (char *at = entries; at < entries + got; at += *(u16 *)(at + 16)) {
       struct text name = {path, 0, sizeof path};
@@ -236,8 +253,14 @@ void vmm_open_disks(struct disks *disks, char **words) {
   }
 }
 
-int vmm(int kvm, const struct lines *lines, u64 memory_mib, char **words) {
+int vmm(int kvm, struct lines *lines, u64 memory_mib, char **words) {
   ram_bytes = memory_mib << 20;
+  for (char **word = words; *word; word++) {
+    int place = starts(*word, "disk=") ? (int)number_of(*word + 5) : DISKS_MAX;
+    int fd = place < DISKS_MAX ? lines->disks.place[place] : 0;
+    if (place < DISKS_MAX) lines->disks.place[place] = 0;
+    device_word(lines, *word, fd);
+  }
   for (;;) {
     int kind = 0x4022; /* private, anonymous, no reserve */
     ram = (u8 *)sys6(__NR_mmap, 0, ram_bytes, 3, kind, -1, 0);
@@ -252,7 +275,8 @@ int vmm(int kvm, const struct lines *lines, u64 memory_mib, char **words) {
 #else
 int panicked;
 void vmm_open_disks(struct disks *disks, char **words) { (void)disks, (void)words; }
-int vmm(int kvm, const struct lines *lines, u64 memory_mib, char **words) {
+int open_disk(const char *serial) { return (void)serial, 0; }
+int vmm(int kvm, struct lines *lines, u64 memory_mib, char **words) {
   (void)kvm, (void)lines, (void)memory_mib, (void)words;
   return 127;
 }

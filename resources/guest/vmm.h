@@ -12,13 +12,18 @@ struct ends {
   int in, out;
 };
 #define DISKS_MAX 8
+#define CARDS_MAX 4
+#define SERIAL_MAX 20
+#define WORD_MAX 64
 struct disks {
   int boot, place[DISKS_MAX]; /* open block devices; none is 0 */
+  char serial[DISKS_MAX][SERIAL_MAX];
 };
 struct lines {
-  int consoles, nics;
+  int consoles, nics, control;
   struct ends *console, agent, *nic;
   struct disks disks;
+  char card[CARDS_MAX][12]; /* hardware addresses in hexadecimal; none begins with 0 */
 };
 
 /* The address map is that of the portable engine's board (engines/riscv/board.ts). */
@@ -35,15 +40,41 @@ void irq_line(int source, int high);
 /* Console 0 has said that its kernel panics. */
 extern int panicked;
 
-void devices_reset(const struct lines *lines, char **words);
+void devices_reset(const struct lines *lines);
+/* One of the words that say what is in a slot, see virtio.c; a disk is open already. */
+void device_word(struct lines *lines, const char *word, int fd);
 u32 virtio_read(u64 offset, u32 size);
 void virtio_write(u64 offset, u32 value);
 /* Something may have come in, or a line may have room again. */
 void devices_woken(void);
 
-/* Finds the disks that the words name by their serials; as root, with the view still open. */
+/* The disk of a serial, 0 if there is none; as root, with sysfs at SYSFS. */
+#define SYSFS "/tmp/s"
+int open_disk(const char *serial);
+/* Opens the disks that the words name. */
 void vmm_open_disks(struct disks *disks, char **words);
-/* Runs until the guest powers off: an exit code. `kvm` is /dev/kvm, open. */
-int vmm(int kvm, const struct lines *lines, u64 memory_mib, char **words);
+/* Runs until the guest powers off: an exit code. `kvm` is /dev/kvm, open. What comes over
+ * lines->control is more words while it runs, a disk's with the open disk (SCM_RIGHTS). */
+int vmm(int kvm, struct lines *lines, u64 memory_mib, char **words);
+
+/* A message of a socket: struct msghdr, iovec, and cmsghdr with room for one descriptor. */
+struct stretch {
+  void *at;
+  u64 count;
+};
+struct rights {
+  u64 count;
+  int level, type, fd, padding;
+};
+struct message {
+  void *name;
+  u64 name_bytes;
+  struct stretch *stretches;
+  u64 stretch_count;
+  struct rights *rights;
+  u64 rights_bytes;
+  int flags;
+};
+enum { SOL_SOCKET = 1, SCM_RIGHTS = 1, RIGHTS_BYTES = 20 };
 
 #endif

@@ -64,6 +64,14 @@ export interface InnerProgram {
   readonly exit: Promise<number>;
 }
 
+export interface InsideRoot {
+  /** A folder of the host that the machine's guest can reach, and by which path it does. */
+  readonly directory: string;
+  readonly seenAs: string;
+  /** How many levels of machines one inside it can hold in turn, where that has an end. */
+  readonly deeper?: number;
+}
+
 /** The way into a running machine, for one that runs inside it. */
 export interface Inside {
   readonly name: string;
@@ -73,9 +81,7 @@ export interface Inside {
   readonly kernel: string;
   /** Its memory, in bytes: an inner machine's comes out of it. */
   readonly memory: number;
-  /** A folder of the host that its guest can reach, and by which path it does. */
-  readonly directory: string;
-  readonly directorySeenAs: string;
+  readonly root: InsideRoot;
   run(argv: readonly string[], onOutput: (bytes: Uint8Array) => void): InnerProgram;
   /** As `RunningMachine` does for that machine; the file must lie in `directory`. */
   plugDisk(disk: PlannedDisk): Promise<void>;
@@ -153,8 +159,8 @@ export interface RunningMachine {
   sample(): ProcessSample | undefined;
   /** Of an engine that translates: what is hot, what was translated, what thrown away and why. */
   translator?(): Promise<TranslatorView>;
-  /** Where machines inside this one lie, and how its guest sees that folder. */
-  readonly insideRoot?: { readonly directory: string; readonly seenAs: string };
+  /** Where machines inside this one lie; one without has none. */
+  readonly insideRoot?: InsideRoot;
   /** Lets go of our handles; the machine lives on. */
   release(): void;
 }

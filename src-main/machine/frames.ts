@@ -3,11 +3,11 @@
  * one stream of bytes (for the native engine that program is `resources/guest/nest.c`).
  *
  * Frames: channel u8 | length u16 little-endian | bytes. Channels: the consoles, the agent's line,
- * the network slots; those from `word.stop` on are words to and from that program.
+ * the network slots; those from `word.plug` on are words to and from that program.
  */
 
 export const word = {
-  stop: 249, go: 250, mconsole: 251, stats: 252, kill: 253, freeze: 254, end: 255,
+  plug: 248, stop: 249, go: 250, mconsole: 251, stats: 252, kill: 253, freeze: 254, end: 255,
 } as const; // prettier-ignore
 
 export const payloadBytesMax = 16_384;

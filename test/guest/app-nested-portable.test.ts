@@ -1,13 +1,14 @@
 /**
- * A machine inside a portable machine, by the hypervisor extension: the outer guest's own KVM runs
- * the same kernel, and to its owner the inner machine is one like any other.
+ * Machines inside a portable machine, by the hypervisor extension: the outer guest's own KVM runs
+ * the same kernel, whose KVM runs it once more, and to its owner each is a machine like any other.
  */
 import { after, before, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { kernelsStep } from '../support/kernels.ts';
 import {
-  attach, clientOf, run, spawnServer, spawnWorld, started, Undo, untilState, type World,
+  attach, clientOf, run, spawnServer, spawnWorld, started, Undo, untilRunning, untilState,
+  type World,
 } from '../support/live.ts'; // prettier-ignore
 
 const prompt = /# (\x1b\[6n)?$/;
@@ -18,12 +19,13 @@ let server: ChildProcess;
 before(async () => {
   ({ world, server } = await spawnWorld(undo));
   await kernelsStep(world.client, 'portable');
-  const outer = { name: 'outer', engine: 'portable', memoryMib: 256 } as const;
+  const outer = { name: 'outer', engine: 'portable', memoryMib: 384 } as const;
   await world.client.call('network.create', { name: 'lab' });
   await world.client.call('machine.create', { ...outer, networks: ['lab'] });
   await world.client.call('machine.create', {
-    name: 'inner', memoryMib: 96, inside: 'outer', networks: ['lab'],
+    name: 'inner', memoryMib: 192, inside: 'outer', networks: ['lab'],
   }); // prettier-ignore
+  await world.client.call('machine.create', { name: 'innermost', memoryMib: 64, inside: 'inner' });
   await started(world.client, 'outer');
 });
 after(() => undo.run());
@@ -36,9 +38,11 @@ suite('a machine inside a portable one', () => {
   test('boots the same kernel under the KVM of the outer one', async () => {
     const inner = await started(world.client, 'inner');
     assert.deepEqual([inner.engine, inner.agent, inner.parent], ['portable', true, 'outer']);
-    const { stdout } = await sh('inner', 'uname -m; hostname; grep -c imafdch /proc/cpuinfo');
-    assert.equal(stdout, 'riscv64\ninner\n0\n', 'and it has no hypervisor extension itself');
-    assert.match((await sh('outer', 'dmesg')).stdout, /kvm.*hypervisor extension available/);
+    const { stdout } = await sh('inner', 'uname -m; hostname');
+    assert.equal(stdout, 'riscv64\ninner\n');
+    for (const host of ['outer', 'inner']) {
+      assert.match((await sh(host, 'dmesg')).stdout, /kvm.*hypervisor extension available/, host);
+    }
   });
 
   test('runs commands with input, two outputs and an exit code', async () => {
@@ -79,12 +83,84 @@ suite('a machine inside a portable one', () => {
     assert.equal((await sh('inner', `${sum} && ${read}`)).code, 0);
   });
 
+});
+
+suite('a machine inside that one', () => {
+  test('boots the same kernel once more, which is a host no further', async () => {
+    const innermost = await started(world.client, 'innermost');
+    assert.deepEqual([innermost.agent, innermost.parent], [true, 'inner']);
+    const { stdout } = await sh('innermost', 'hostname; grep -c imafdch /proc/cpuinfo');
+    assert.equal(stdout, 'innermost\n0\n');
+    await call('machine.create', { name: 'fourth', memoryMib: 32, inside: 'innermost' });
+    await assert.rejects(call('machine.start', { machine: 'fourth' }), {
+      code: 'unsupported',
+      message: '“innermost” cannot have machines inside it.',
+    });
+  });
+
+  test('all three have consoles, typed into side by side', async () => {
+    const names = ['outer', 'inner', 'innermost'];
+    const consoles = names.map((name) => [name, attach(world.client, name)] as const);
+    for (const [name, console] of consoles) {
+      console.type('\n');
+      await console.until(new RegExp(`${name} login: $|# (\\x1b\\[6n)?$`));
+      console.type('root\n');
+      await console.until(prompt);
+    }
+    for (const [, console] of consoles) console.type('echo $((6 * 7))-of-$(hostname)\n');
+    for (const [name, console] of consoles) {
+      await console.until(new RegExp(`\\n42-of-${name}\\r\\n`));
+      console.close();
+    }
+  });
+
+  test('is plugged into a LAN while it runs, over which a file goes to the outermost', async () => {
+    await call('network.connect', { machine: 'innermost', network: 'lab' });
+    const serve = 'head -c 300000 /dev/urandom > /root/file; md5sum < /root/file; httpd -h /root';
+    const served = await sh('innermost', serve);
+    const reach = 'for i in $(seq 15); do ping -c 1 -W 2 innermost && break; sleep 1; done >&2';
+    const fetched = await sh('outer', `${reach}; wget -O- innermost/file | md5sum`);
+    assert.equal(fetched.stdout, served.stdout, fetched.stderr);
+  });
+
+  test('is found by a new server, and runs on when the one around it is busy', async () => {
+    server.kill('SIGKILL');
+    server = await spawnServer(undo, world.home);
+    world = { ...world, client: await clientOf(undo, world.paths) };
+    await untilRunning(world.client, 'innermost');
+    const [busy, inside] = await Promise.all([
+      sh('inner', 'for i in $(seq 300); do /bin/true; done; echo done'),
+      sh('innermost', 'for i in $(seq 300); do /bin/true; done; sync; echo done'),
+    ]);
+    assert.deepEqual([busy.stdout, inside.stdout], ['done\n', 'done\n']);
+  });
+
+  test('one that panics takes nobody with it, and its disks leave those around', async () => {
+    const disks = async () => {
+      const [inner, outer] = await Promise.all(
+        ['inner', 'outer'].map((machine) => sh(machine, 'ls /sys/block | grep -c ^vd')),
+      );
+      return [inner!.stdout, outer!.stdout];
+    };
+    assert.deepEqual(await disks(), ['3\n', '5\n']);
+    const argv = ['/bin/sh', '-c', 'echo c > /proc/sysrq-trigger'];
+    const crash = { machine: 'innermost', argv };
+    world.client.open('machine.exec', crash, () => {}).result.catch(() => {});
+    await untilState(world.client, 'innermost', ['crashed']);
+    assert.deepEqual(await disks(), ['1\n', '3\n']);
+    await started(world.client, 'innermost');
+    assert.equal((await sh('innermost', 'md5sum < /root/file')).code, 0);
+  });
+});
+
+suite('their end', () => {
   test('ends with the one around it, which is neither stopped nor saved unasked', async () => {
     for (const verb of ['machine.stop', 'machine.suspend', 'snapshot.create'] as const) {
       await assert.rejects(call(verb, { machine: 'outer' }), { code: 'wrong-state' }, verb);
     }
     await call('machine.stop', { machine: 'outer', children: true });
-    await untilState(world.client, 'inner', ['off']);
-    await untilState(world.client, 'outer', ['off']);
+    for (const machine of ['innermost', 'inner', 'outer']) {
+      await untilState(world.client, machine, ['off']);
+    }
   });
 });

@@ -3,6 +3,10 @@
  * no hot-plug: the platform device of an empty slot is there, without a driver, and binding the
  * driver by hand makes it look again. Plain shell, also for busybox; nothing of ours stays.
  */
+import { Refusal } from '../../base/refusal.ts';
+import type { InGuest } from '../../machine/engine.ts';
+import { slotDevice } from './machine-file.ts';
+
 const driver = '/sys/bus/platform/drivers/virtio-mmio';
 
 /** The disk is mounted, swapped to, or part of another device. */
@@ -30,4 +34,22 @@ export function unbindScript(device: string): string {
     'done',
     `echo ${device} > ${driver}/unbind`,
   ].join('\n');
+}
+
+/** @throws Refusal `unsupported` when nothing in the guest takes what is in the slot. */
+export async function bindSlot(slot: number, inGuest: InGuest): Promise<void> {
+  const code = await inGuest(bindScript(slotDevice(slot)));
+  if (code !== 0) throw new Refusal('unsupported', 'The guest has no driver that takes it.');
+}
+
+/** @throws Refusal `in-use` when the guest uses the disk in the slot. */
+export async function unbindDisk(slot: number, id: string, inGuest: InGuest): Promise<void> {
+  const code = await inGuest(unbindScript(slotDevice(slot)));
+  if (code !== inUseCode) return;
+  throw new Refusal('in-use', `The guest uses the disk “${id}”; unmount it there first.`);
+}
+
+/** A card is gone from the guest whether it has anybody to see to that or not. */
+export async function unbindCard(slot: number, inGuest: InGuest): Promise<void> {
+  await inGuest(unbindScript(slotDevice(slot))).catch(() => undefined);
 }

@@ -2,13 +2,13 @@
  * A machine inside a portable one: what `resources/guest/nest.c` is asked, and what the inner
  * kernel finds. Its processor is the outer guest's KVM; its board is ours without the devices that
  * `resources/guest/vmm.c` does not have; its disks are plugged into the outer machine, and found
- * there by their serials. Pure.
+ * there by their serials. So are those of a machine inside of it, which go through both. Pure.
  */
 import type { LaunchPlan } from '../../machine/engine.ts';
 import { Refusal } from '../../base/refusal.ts';
 import { deviceTree } from './boot/tree.ts';
 import { guestRamBase } from './layout.ts';
-import { bootArguments, disksMax, memoryMibOf, slots } from './machine-file.ts';
+import { bootArguments, disksMax, memoryMibOf, nicsMax, slots } from './machine-file.ts';
 
 const mib = 2 ** 20;
 /** Enough for what a kernel clears behind its image. */
@@ -20,6 +20,13 @@ export const innerConsole = (index: number): string => `hvc${index + 1}`;
 /** Serials, of at most 20 characters: of the disk that it boots from, and of its own ones. */
 export const bootSerial = (id: string): string => `${id}-boot`;
 export const diskSerial = (id: string, place: number): string => `${id}-${place}`;
+
+/** What is in a slot, for `resources/guest/virtio.c`: at the start, and while it runs. */
+export const slotWord = {
+  disk: (place: number, serial: string): string => `disk=${place}:${serial}`,
+  card: (slot: number, mac: string): string => `nic=${slot}:${mac.replaceAll(':', '')}`,
+  nothing: (slot: number): string => `none=${slot}`,
+} as const;
 
 export interface InnerFiles {
   readonly kernel: Uint8Array;
@@ -34,12 +41,16 @@ export interface InnerBoot {
   readonly words: readonly string[];
 }
 
-/** `name` is the daemon's; `networkSlots` are lines for cards. */
+/** How many levels of machines one inside a portable machine can hold in turn. */
+export const levelsInside = 1;
+
+/** `name` is the daemon's; `networkSlots` are lines for cards; `hosts`: it may hold machines. */
 export function innerBoot(
   name: string,
   plan: Pick<LaunchPlan, 'name' | 'spec' | 'disks'>,
   { kernel, initramfs, seed }: InnerFiles,
   networkSlots: number,
+  hosts: boolean,
 ): InnerBoot {
   const { spec } = plan;
   const memoryMib = memoryMibOf(spec.memory);
@@ -49,8 +60,7 @@ export function innerBoot(
     throw new Refusal('no-space', `“${plan.name}” has too little memory for its kernel.`);
   }
   const treeAt = top - mib;
-  const consoles = Array.from({ length: spec.consoles }, (_, n) => slots.consoles + n);
-  const cards = spec.nics.map(({ slot }) => slots.nics + slot);
+  const run = (from: number, length: number) => Array.from({ length }, (_, n) => from + n);
   const places = plan.disks.map(({ index }) => index).filter((place) => place < disksMax);
   const tree = deviceTree({
     harts: 1,
@@ -58,9 +68,16 @@ export function innerBoot(
     bootArguments: bootArguments(plan, innerConsole(0)),
     initrd: { start: initramfsAt, end: initramfsAt + initramfs.length },
     seed,
-    virtio: [slots.agent, ...consoles, ...places.map((place) => slots.disks + place), ...cards],
+    // Disks and cards also where there are none yet.
+    virtio: [
+      slots.agent,
+      ...run(slots.consoles, spec.consoles),
+      ...run(slots.disks, disksMax),
+      ...run(slots.nics, nicsMax),
+    ],
     sv48: false,
     inside: true,
+    hosts,
   });
   const numbers = [
     spec.consoles, networkSlots, memoryMib,
@@ -68,8 +85,8 @@ export function innerBoot(
   ].map(String); // prettier-ignore
   const words = [
     '@nest', 'start', name, 'kvm', ...numbers, bootSerial(spec.id),
-    ...places.map((place) => `disk=${place}:${diskSerial(spec.id, place)}`),
-    ...spec.nics.map(({ slot, mac }) => `nic=${slot}:${mac.replaceAll(':', '')}`),
+    ...places.map((place) => slotWord.disk(place, diskSerial(spec.id, place))),
+    ...spec.nics.map(({ slot, mac }) => slotWord.card(slot, mac)),
   ]; // prettier-ignore
   return { disk: inPages([kernel, initramfs, tree]), words };
 }

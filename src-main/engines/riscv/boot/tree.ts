@@ -24,6 +24,8 @@ export interface TreeOptions {
   sv48: boolean;
   /** Of a machine inside another one: it has no more than resources/guest/vmm.c gives it. */
   inside?: boolean;
+  /** Whether it may hold machines itself. One inside another may if the engine hands that on. */
+  hosts?: boolean;
   /** Firmware is told of what only M-mode has. */
   firmware?: boolean;
 }
@@ -89,8 +91,8 @@ function power(name: string, value: number): Node {
 
 function cpus(options: TreeOptions): Node {
   const list: Node[] = [];
-  // KVM does not hand the hypervisor extension on.
-  const has = extensions.filter((name) => name !== 'h' || !options.inside);
+  const hosts = options.hosts ?? !options.inside;
+  const has = extensions.filter((name) => name !== 'h' || hosts);
   const letters = has.filter((name) => name.length === 1).join('');
   const words = has.filter((name) => name.length > 1).join('_');
   for (let n = 0; n < options.harts; n++) {

@@ -11,6 +11,7 @@ import type {
   ExitReport,
   GuestNames,
   InGuest,
+  InsideRoot,
   LaunchPlan,
   PlannedDisk,
   ProcessSample,
@@ -21,8 +22,10 @@ import { mountAt } from '../../../machine/shares.ts';
 import type { ShareSpec } from '../../../machine/spec.ts';
 import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
-import { bindScript, inUseCode, unbindScript } from '../guest-scripts.ts';
-import { consoleDevice, reasonFile, slotDevice, slots } from '../machine-file.ts';
+import { CardNumbers } from '../card-numbers.ts';
+import { bindSlot, unbindCard, unbindDisk } from '../guest-scripts.ts';
+import { consoleDevice, reasonFile, slots } from '../machine-file.ts';
+import { levelsInside } from '../nest.ts';
 import { askControl, controlPath, whileAsked, type Request } from './control-door.ts';
 
 type Parts = {
@@ -51,13 +54,12 @@ export class PortableMachine implements RunningMachine {
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
   readonly returnsFreeMemory = true;
-  readonly insideRoot: { readonly directory: string; readonly seenAs: string };
+  readonly insideRoot: InsideRoot;
   readonly guestNames: GuestNames = {
     console: consoleDevice,
-    card: (slot) => `eth${this.cards.get(slot) ?? slot}`,
+    card: (slot) => this.cards.name(slot),
   };
-  /** Slot → number of the card in the guest, which counts them as they come. */
-  private readonly cards: Map<number, number>;
+  private readonly cards: CardNumbers;
   private readonly parts: Parts;
   private readonly identity: ProcessIdentity;
   private readonly stopWatching: () => void = () => {};
@@ -66,14 +68,15 @@ export class PortableMachine implements RunningMachine {
     this.parts = parts;
     this.pid = parts.pid;
     // Files of it reach the guest as disks only, so that it does not see the folder.
-    this.insideRoot = { directory: parts.plan.directory, seenAs: '' };
+    const { directory, spec } = parts.plan;
+    const deeper = spec.firmware === undefined ? levelsInside : 0;
+    this.insideRoot = { directory, seenAs: '', deeper };
     this.startedMs = parts.startedMs;
     this.ours = parts.child !== undefined;
     this.wasPaused = !this.ours && existsSync(this.pausedMark);
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
-    const cardSlots = parts.plan.spec.nics.map(({ slot }) => slot).sort((a, b) => a - b);
-    this.cards = new Map(cardSlots.map((slot, number) => [slot, number]));
+    this.cards = new CardNumbers(spec.nics.map(({ slot }) => slot));
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
     let exited: Promise<ExitReport>;
     if (parts.child) exited = childExit(parts.child);
@@ -91,13 +94,13 @@ export class PortableMachine implements RunningMachine {
   async plugNic(slot: number, mac: string, inGuest: InGuest): Promise<void> {
     await this.ask({ do: 'plug-nic', slot, mac });
     await this.bind(slots.nics + slot, inGuest, { do: 'unplug-nic', slot });
-    this.cards.set(slot, lowestFree([...this.cards.values()]));
+    this.cards.plugged(slot);
   }
 
   async unplugNic(slot: number, inGuest: InGuest): Promise<void> {
-    await inGuest(unbindScript(slotDevice(slots.nics + slot))).catch(() => undefined);
+    await unbindCard(slots.nics + slot, inGuest);
     await this.ask({ do: 'unplug-nic', slot });
-    this.cards.delete(slot);
+    this.cards.unplugged(slot);
   }
 
   async plugDisk(disk: PlannedDisk, inGuest: InGuest): Promise<void> {
@@ -107,18 +110,14 @@ export class PortableMachine implements RunningMachine {
 
   async unplugDisk({ id }: Pick<PlannedDisk, 'id'>, inGuest: InGuest): Promise<void> {
     const { slot } = await this.ask({ do: 'find-disk', id });
-    const code = await inGuest(unbindScript(slotDevice(Number(slot))));
-    if (code === inUseCode) {
-      throw new Refusal('in-use', `The guest uses the disk “${id}”; unmount it there first.`);
-    }
+    await unbindDisk(Number(slot), id, inGuest);
     await this.ask({ do: 'unplug-disk', id });
   }
 
   /** The guest is told to look into a slot; where that fails the slot is empty again. */
   private async bind(slot: number, inGuest: InGuest, undo: Request): Promise<void> {
     try {
-      const code = await inGuest(bindScript(slotDevice(slot)));
-      if (code !== 0) throw new Refusal('unsupported', 'The guest has no driver that takes it.');
+      await bindSlot(slot, inGuest);
     } catch (thrown) {
       await this.ask(undo).catch(() => undefined);
       throw thrown;
@@ -204,10 +203,6 @@ export class PortableMachine implements RunningMachine {
     for (const fd of this.parts.ends.values()) closeSync(fd);
     this.parts.ends.clear();
   }
-}
-
-function lowestFree(taken: readonly number[]): number {
-  for (let number = 0; ; number++) if (!taken.includes(number)) return number;
 }
 
 /** All that the process holds: the guest's memory, the translator and its code. */

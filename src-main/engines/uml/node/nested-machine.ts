@@ -6,7 +6,7 @@
 import { Refusal } from '../../../base/refusal.ts';
 import { layoutDescriptors } from '../../../machine/descriptors.ts';
 import type {
-  GuestNames, Inside, LaunchPlan, PlannedDisk, RunningMachine,
+  GuestNames, Inside, InsideRoot, LaunchPlan, PlannedDisk, RunningMachine,
 } from '../../../machine/engine.ts'; // prettier-ignore
 import { encodeFrame, word } from '../../../machine/frames.ts';
 import {
@@ -24,8 +24,8 @@ type Plan = Pick<LaunchPlan, 'runDirectory' | 'spec'>;
 export async function launchInside(plan: LaunchPlan, nowMs: number): Promise<RunningMachine> {
   const inside = plan.inside!;
   const opening = await newOpening(plan, nowMs);
-  await fillNestRoot(nestRoot(inside.directory, plan.spec.id), plan);
-  const seenAs = `${inside.directorySeenAs}/inside/${plan.spec.id}`;
+  await fillNestRoot(nestRoot(inside.root.directory, plan.spec.id), plan);
+  const seenAs = `${inside.root.seenAs}/inside/${plan.spec.id}`;
   const words = startWords(opening.name, seenAs, plan, layoutDescriptors(plan.spec.consoles));
   return opened(new NestedMachine(plan, inside, opening, words), inside.name);
 }
@@ -41,7 +41,7 @@ export async function adoptInside(
 }
 
 export class NestedMachine extends InnerMachine {
-  readonly insideRoot: { directory: string; seenAs: string };
+  readonly insideRoot: InsideRoot;
   readonly guestNames: GuestNames = {
     console: (index) => `/dev/tty${index}`,
     card: (slot) => `vec${slot}`,
@@ -52,7 +52,7 @@ export class NestedMachine extends InnerMachine {
 
   constructor(plan: Plan, inside: Inside, opening: Opening, words: string[]) {
     super(plan, inside, opening, words);
-    this.root = nestRoot(inside.directory, plan.spec.id);
+    this.root = nestRoot(inside.root.directory, plan.spec.id);
     this.insideRoot = { directory: this.root, seenAs: '' };
     this.road = new FrameRoad((frame) => this.send(frame));
     this.mconsole = new MconsoleClient(this.road);
