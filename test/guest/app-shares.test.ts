@@ -4,6 +4,7 @@
  */
 import { after, before, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { kernelsStep } from '../support/kernels.ts';
@@ -47,6 +48,13 @@ for (const engine of ['native', 'portable'] as const) {
       assert.equal(readFileSync(join(shared, 'out/d/f'), 'utf8'), 'made\n');
       assert.equal((await sh('cd /mnt/out && mv d/f g && rmdir d')).code, 0);
       assert.equal(readFileSync(join(shared, 'out/g'), 'utf8'), 'made\n');
+    });
+
+    test('takes a large file through the folder as it is', async () => {
+      writeFileSync(join(shared, 'large'), randomBytes(3_000_000));
+      const copy = 'cp /mnt/in/large /mnt/out/copy && sync && ls /mnt/in';
+      assert.match((await sh(copy)).stdout, /^large$/m);
+      assert.ok(readFileSync(join(shared, 'out/copy')).equals(readFileSync(join(shared, 'large'))));
     });
 
     test('changes nothing in a folder for reading, and gets nowhere by its links', async () => {

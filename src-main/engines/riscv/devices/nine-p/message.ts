@@ -79,24 +79,30 @@ export class Writer {
     return from;
   }
 
+  // `room` may bring another array, so it is asked for before that is named.
   u8(value: number): this {
-    this.view.setUint8(this.room(1), value);
+    const at = this.room(1);
+    this.view.setUint8(at, value);
     return this;
   }
   u16(value: number): this {
-    this.view.setUint16(this.room(2), value, true);
+    const at = this.room(2);
+    this.view.setUint16(at, value, true);
     return this;
   }
   u32(value: number): this {
-    this.view.setUint32(this.room(4), value, true);
+    const at = this.room(4);
+    this.view.setUint32(at, value, true);
     return this;
   }
   u64(value: bigint): this {
-    this.view.setBigUint64(this.room(8), BigInt.asUintN(64, value), true);
+    const at = this.room(8);
+    this.view.setBigUint64(at, BigInt.asUintN(64, value), true);
     return this;
   }
   data(bytes: Uint8Array): this {
-    this.bytes.set(bytes, this.room(bytes.length));
+    const at = this.room(bytes.length);
+    this.bytes.set(bytes, at);
     return this;
   }
   text(text: string): this {

@@ -48,6 +48,24 @@ suite('a shared folder', () => {
     assert.equal(statSync(join(path, 'sub/made')).mode & 0o7000, 0, 'never setuid');
   });
 
+  test('is as large as it is: long files, both ways, and many names', (t) => {
+    const { path, talk } = folder(t);
+    const long = 'a line of the file\n'.repeat(4000);
+    writeFileSync(join(path, 'long'), long);
+    talk.walk(0, 1, 'long');
+    talk.open(1);
+    assert.equal(talk.read(1, 0n, long.length), long);
+    talk.ask(type.lcreate, (to) => to.u32(0).text('made').u32(writing).u32(0o644).u32(0));
+    talk.write(0, long);
+    assert.equal(readFileSync(join(path, 'made'), 'utf8'), long);
+    const many = Array.from({ length: 200 }, (_, n) => `a-name-of-some-length-${100 + n}`);
+    for (const name of many) writeFileSync(join(path, 'sub', name), '');
+    talk.ask(type.attach, (to) => to.u32(2).u32(0xffffffff).text('root').text('').u32(0));
+    talk.walk(2, 3, 'sub');
+    talk.open(3);
+    assert.deepEqual(talk.names(3).slice(2), many);
+  });
+
   test('takes directories, links, new names, sizes; and loses them again', (t) => {
     const { path, talk } = folder(t);
     talk.ask(type.mkdir, (to) => to.u32(0).text('dir').u32(0o755).u32(0));
