@@ -121,6 +121,8 @@ export const machineView = z.object({
   confinement: z.enum(['on', 'off', 'unavailable']),
   confinementNote: z.string().optional(),
   pid: z.number().int().optional(),
+  /** A unix socket that leads to the guest's stream sockets; its neighbours `…_PORT` come back. */
+  vsock: z.string().optional(),
   startedMs: z.number().optional(),
   /** How long the last start took from the request to userland, in milliseconds. */
   bootMs: z.number().optional(),

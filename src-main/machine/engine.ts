@@ -124,6 +124,8 @@ export interface RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  /** The path of a unix socket on which `CONNECT PORT` leads to a stream socket of the guest. */
+  readonly vsock?: string;
   /** What the guest calls a console's terminal (`/dev/tty0`) and a network card (`vec0`). */
   readonly guestNames: GuestNames;
   /** Far end of a network slot, as a file descriptor of ours; undefined if it cannot be had. */

@@ -53,6 +53,7 @@ export function viewMachine(driver: Driver, sources: ViewSources): MachineView {
     confinement: confinementOf(spec, works),
     confinementNote: spec?.parent ? insideNote : confinementNote(wanted, works, reason),
     pid: driver.running?.pid,
+    vsock: driver.running?.vsock,
     startedMs: driver.running?.startedMs,
     bootMs: driver.bootMs,
     agent: guest?.hello !== undefined,

@@ -28,6 +28,8 @@ export interface MachineFile {
 
 /** In the run directory: why the process has refused to run, one sentence. */
 export const reasonFile = 'reason';
+/** In the run directory: the unix socket that leads to the guest's (`node/socket-door.ts`). */
+export const vsockFile = 'vsock';
 
 /** Which virtio slot holds what; an empty one can be filled while the machine runs. */
 export const slots = {
@@ -38,6 +40,7 @@ export const slots = {
   disks: 9,
   nics: 17,
   balloon: 21,
+  vsock: 22,
   keyboard: 23,
   shares: 24,
   count: 28,

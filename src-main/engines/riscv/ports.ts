@@ -25,6 +25,41 @@ export interface FramePort {
   onFrame(listener: (frame: Uint8Array) => void): void;
 }
 
+/** The guest's side of a connection, for what a program of the host does. */
+export interface GuestStream {
+  /** The program has taken the connection that the guest asked for. */
+  accept(): void;
+  /** False when it is to wait for `resume` before it sends more. The array is kept. */
+  write(bytes: Uint8Array): boolean;
+  /** It sends no more. */
+  end(): void;
+  /** It is gone; whatever it has sent before its `end` still reaches the guest. */
+  close(): void;
+}
+
+/** The host's side of a connection, for what the guest does. */
+export interface HostStream {
+  /** Where it is to say what the program does; nothing is lost before. */
+  join(guest: GuestStream): void;
+  /** The guest has taken the connection that the program asked for; it stands on this port. */
+  accepted(hostPort: number): void;
+  /** `passed` is called when the bytes have left us, or never will. */
+  write(bytes: Uint8Array, passed: () => void): void;
+  /** The guest sends no more. */
+  end(): void;
+  resume(): void;
+  /** The connection is over; what was written before still reaches the program. */
+  close(): void;
+}
+
+/** Stream sockets between programs of the guest and of the host. */
+export interface SocketPort {
+  /** The guest asks for a port of the host; null when that is refused at once. */
+  connect(hostPort: number, guestPort: number): HostStream | null;
+  /** A program of the host asks for a port of the guest; null likewise. One listener. */
+  onConnect(listener: (guestPort: number, host: HostStream) => GuestStream | null): void;
+}
+
 export interface MemoryPort {
   /**
    * Gives a range of the machine's memory back to the host, as far as whole pages of the host are

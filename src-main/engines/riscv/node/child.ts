@@ -19,7 +19,7 @@ import { NinePServer } from '../devices/nine-p/server.ts';
 import { VirtioNineP } from '../devices/virtio/nine-p.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
 import { jitReport } from '../jit/report.ts';
-import { reasonFile, slots, type MachineFile } from '../machine-file.ts';
+import { reasonFile, slots, vsockFile, type MachineFile } from '../machine-file.ts';
 import type { ConsolePort } from '../ports.ts';
 import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
@@ -30,6 +30,7 @@ import { Keyboard } from './keyboard.ts';
 import { Plugs, type Make } from './plugs.ts';
 import { run, type Boot, type Ended, type Power, type Resume } from './run.ts';
 import { Saving } from './saving.ts';
+import { SocketDoor } from './socket-door.ts';
 import { openSnapshot } from './snapshot-read.ts';
 
 /** What waits for a reader of a console before its line is busy. */
@@ -111,12 +112,14 @@ async function main(): Promise<number> {
       ['jit', report] as const,
     ]);
     openControlDoor(controlPath(runDirectory), verbs);
+    const sockets = new SocketDoor(join(runDirectory, vsockFile));
+    sockets.open();
     for (let { resume } = file; ; resume = undefined) {
       console0.tail = '';
       const { shares } = file;
-      const lines = { first, consoles, agent, frames, plugs, balloon, keyboard, saving, shares };
+      const parts = { frames, plugs, balloon, keyboard, sockets, saving, shares };
       const from = resume === undefined ? bootOf(file) : await savedOf(resume);
-      const ended = await powerOn(from, lines, (power) => {
+      const ended = await powerOn(from, { first, consoles, agent, ...parts }, (power) => {
         machine = power;
       });
       const over = ended.reason === 'poweroff' || (ended.reason === 'reset' && keyboard.asked);
@@ -139,7 +142,7 @@ function mustBeOn(machine: Power | undefined): Power {
   throw new Refusal('wrong-state', 'The machine is not switched on yet.');
 }
 
-type Lines = {
+type Parts = {
   first: ConsolePort;
   consoles: PipeConsole[];
   agent: PipeConsole;
@@ -147,6 +150,7 @@ type Lines = {
   plugs: Plugs;
   balloon: Balloon;
   keyboard: Keyboard;
+  sockets: SocketDoor;
   saving: Saving;
   shares: MachineFile['shares'];
 };
@@ -178,7 +182,7 @@ async function savedOf(path: string): Promise<Resume> {
 
 async function powerOn(
   from: Boot | Resume,
-  { first, consoles, agent, frames, plugs, balloon, keyboard, saving, shares }: Lines,
+  { first, consoles, agent, frames, plugs, balloon, keyboard, sockets, saving, shares }: Parts,
   onPower: (machine: Power) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
@@ -187,6 +191,7 @@ async function powerOn(
   devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
   devices[slots.balloon] = balloon.maker();
   devices[slots.keyboard] = keyboard.maker();
+  devices[slots.vsock] = sockets.maker();
   shares.forEach(({ tag, path, readOnly }, n) => {
     devices[slots.shares + n] = (wiring) =>
       new VirtioNineP(wiring, new NinePServer(hostFolder(path, readOnly)), tag);

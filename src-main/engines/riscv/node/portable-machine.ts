@@ -24,7 +24,7 @@ import { closePipes, type Pipes } from '../../../machine/node/pipe.ts';
 import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
 import { CardNumbers } from '../card-numbers.ts';
 import { bindSlot, unbindCard, unbindDisk } from '../guest-scripts.ts';
-import { consoleDevice, reasonFile, slots } from '../machine-file.ts';
+import { consoleDevice, reasonFile, slots, vsockFile } from '../machine-file.ts';
 import { levelsInside } from '../nest.ts';
 import { askControl, controlPath, whileAsked, type Request } from './control-door.ts';
 
@@ -53,6 +53,7 @@ export class PortableMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  readonly vsock: string;
   readonly returnsFreeMemory = true;
   readonly insideRoot: InsideRoot;
   readonly guestNames: GuestNames = {
@@ -76,6 +77,7 @@ export class PortableMachine implements RunningMachine {
     this.wasPaused = !this.ours && existsSync(this.pausedMark);
     this.consoles = parts.pipes.consoles;
     this.agentPipe = parts.pipes.agent;
+    this.vsock = join(parts.plan.runDirectory, vsockFile);
     this.cards = new CardNumbers(spec.nics.map(({ slot }) => slot));
     this.identity = identify(parts.pid) ?? { pid: parts.pid, startTicks: -1 };
     let exited: Promise<ExitReport>;

@@ -147,6 +147,7 @@ function describe(machine: MachineView): void {
     ['Image', machine.image],
     ['Guest', machine.guest && `${machine.guest.osName}, Linux ${machine.guest.kernelRelease}`],
     ['Process', machine.pid === undefined ? undefined : String(machine.pid)],
+    ['Sockets', machine.vsock],
     ['Boot', machine.bootMs === undefined ? undefined : `${machine.bootMs} ms to userland`],
     ['Compartment', `${machine.confinement}: ${machine.confinementNote ?? ''}`],
     ...machine.disks.map((disk): [string, string] => [

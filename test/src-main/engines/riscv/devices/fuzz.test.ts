@@ -13,6 +13,7 @@ import { VirtioConsole } from '../../../../../src-main/engines/riscv/devices/vir
 import type { VirtioDevice } from '../../../../../src-main/engines/riscv/devices/virtio/device.ts';
 import { VirtioNet } from '../../../../../src-main/engines/riscv/devices/virtio/net.ts';
 import { VirtioRandom } from '../../../../../src-main/engines/riscv/devices/virtio/random.ts';
+import { VirtioVsock } from '../../../../../src-main/engines/riscv/devices/virtio/vsock.ts';
 import { at, guestRamBase, layoutOf } from '../../../../../src-main/engines/riscv/layout.ts';
 import { generator, pick } from '../../../../isa/random.ts';
 import type { Random } from '../../../../isa/random.ts';
@@ -60,6 +61,7 @@ class World {
       new VirtioConsole(wiring(2), { write: () => undefined, onInput }, 80, 24),
       new VirtioRandom(wiring(3), { fill: (into) => void into.fill(1) }),
       new VirtioBalloon(wiring(4), { discard: (offset, length) => this.inRam(offset, length) }),
+      new VirtioVsock(wiring(5), { connect: () => null, onConnect: () => undefined }),
     ];
     this.before = this.outside();
   }
@@ -109,7 +111,7 @@ test('any access to any device address is answered', async () => {
   const world = new World();
   const places = [
     [board.virtio, board.virtioCount * 0x1000], [board.plic, 0x400_0000], [board.uart, 16],
-    [board.plic + 0x20_0000, 0x3000], [board.rtc, 64], [board.virtio, 5 * 0x1000], [0, 2 ** 31],
+    [board.plic + 0x20_0000, 0x3000], [board.rtc, 64], [board.virtio, 6 * 0x1000], [0, 2 ** 31],
     [board.virtio, 0x200], [board.plic, 0x200],
   ] as const; // prettier-ignore
   for (let n = 0; n < rounds * 20; n++) {
@@ -210,7 +212,7 @@ test('queues that lie harm nobody', { timeout: 120_000 }, async () => {
     }
     await world.service();
     for (let queue = 0; queue < 4; queue++) {
-      world.bus.virtio[n % 5]!.store(0x50, 4, queue);
+      world.bus.virtio[n % world.devices.length]!.store(0x50, 4, queue);
     }
     await world.service();
   }
