@@ -17,7 +17,7 @@ export interface World {
 
 export function makeWorld(ramMib: number): World {
   const shared = createShared({ ramMib, harts: 1 });
-  const stateBytes = shared.layout.ram - at.harts;
+  const stateBytes = at.ram - at.harts;
   return { shared, pristine: new Uint8Array(shared.memory.buffer, at.harts, stateBytes).slice() };
 }
 
@@ -48,6 +48,9 @@ export function bare(engine: Engine, { shared, pristine }: World = small): Bare 
   new Int32Array(shared.memory.buffer, at.machine, 64).fill(0, machine.stop >> 2, 8);
   const ram = guestRam(shared);
   ram.fill(0);
+  // Which frames have code: what stands in the maps themselves is then nobody's.
+  const { mapDirectory, frames } = shared.layout;
+  new Uint32Array(shared.memory.buffer, mapDirectory, frames).fill(0);
   let ticks = 0;
   const clock = { ticks: () => ticks++, wallMs: () => 0 };
   const bus = new Bus(shared.memory, shared.layout, clock);

@@ -6,8 +6,12 @@
  *   0x00002000  device registers                  0x00060000  console rings
  *   0x00080000  hypervisor registers of guests
  *   0x00100000  harts, 1 MiB each: state, address-space contexts, TLBs, heat
- *   then        one flag byte per RAM frame; per hart a directory of code maps and their pool
- *   ram         guest RAM, 2 MiB aligned
+ *   0x01100000  one flag byte per RAM frame; a code map that is empty
+ *   0x01200000  guest RAM
+ *   behind it   per hart a directory of code maps and their pool
+ *
+ * Nothing that compiled code names depends on how much RAM or how many harts there are, so that
+ * the processor is compiled once for all machines.
  */
 import type { Type } from './wasm/module.ts';
 
@@ -23,6 +27,9 @@ export const at = {
   consoleIn: 0x7_0000,
   banks: 0x8_0000, // 1024 × 256 bytes, see cpu/levels.ts; the first is nobody's
   harts: 0x10_0000,
+  frameFlags: 0x110_0000,
+  emptyMap: 0x11c_0000,
+  ram: 0x120_0000,
 } as const;
 
 export const hartSize = 0x10_0000;
@@ -46,6 +53,7 @@ export const machine = {
   parked: 0x1c, // how many harts stand still for `pause`
   timerUntil: 0x20, // i64: when the timekeeper will look again by itself, in ticks
   stood: 0x28, // f64: ticks for which the guest's time has stood still
+  ramBytes: 0x38, // i64
   banks: 0x30, // counted up for each bank that a guest is given
 } as const;
 
@@ -132,12 +140,9 @@ export interface Layout {
   harts: number;
   frames: number;
   /** Byte addresses inside the memory. */
-  frameFlags: number;
-  emptyMap: number;
   mapDirectory: number; // of hart 0; the next hart's follows at mapStride
   mapStride: number;
   mapPoolFrames: number;
-  ram: number;
   pages: number; // of 64 KiB
 }
 
@@ -146,32 +151,21 @@ const up = (value: number, unit: number) => Math.ceil(value / unit) * unit;
 /** `ramBytes` is a multiple of 2 MiB and at most 3 GiB; up to 16 harts. */
 export function layoutOf(ramBytes: number, harts: number): Layout {
   const frames = ramBytes / frameSize;
-  const frameFlags = at.harts + harts * hartSize;
-  const emptyMap = up(frameFlags + frames, 0x1_0000);
-  const mapDirectory = emptyMap + 0x1_0000;
+  const mapDirectory = at.ram + ramBytes;
   const mapPoolFrames = Math.min(frames, 4096);
   const mapStride = up(frames * 4, 0x1_0000) + mapPoolFrames * codeMapBytes;
-  const ram = up(mapDirectory + mapStride * harts, 0x20_0000);
-  return {
-    ramBytes,
-    harts,
-    frames,
-    frameFlags,
-    emptyMap,
-    mapDirectory,
-    mapStride,
-    mapPoolFrames,
-    ram,
-    pages: Math.ceil((ram + ramBytes) / 0x1_0000) + 1,
-  };
+  const pages = Math.ceil((mapDirectory + mapStride * harts) / 0x1_0000);
+  return { ramBytes, harts, frames, mapDirectory, mapStride, mapPoolFrames, pages };
 }
 
-/** The W constants of a layout. */
-export function layoutConstants(layout: Layout): Map<string, { value: bigint; type: Type }> {
+/** The constants of W. */
+export const layoutConstants: ReadonlyMap<string, { value: bigint; type: Type }> = constantsOf();
+
+function constantsOf(): Map<string, { value: bigint; type: Type }> {
   const numbers: Record<string, number> = {
-    RAM: layout.ram,
-    FRAME_FLAGS: layout.frameFlags,
-    EMPTY_MAP: layout.emptyMap,
+    RAM: at.ram,
+    FRAME_FLAGS: at.frameFlags,
+    EMPTY_MAP: at.emptyMap,
     EXPAND: at.expand,
     F: hartAt.f,
     CTX_FAST: hartAt.contextFast,
@@ -190,7 +184,8 @@ export function layoutConstants(layout: Layout): Map<string, { value: bigint; ty
     // So that a field of a bank stands where it does in a hart.
     BANKS: at.banks - fieldOffset(banked[0]),
     BANK_FIELDS: fieldOffset(banked[0]),
-    MAX_HART: layout.harts,
+    M_HARTS: at.machine + machine.hartCount,
+    M_RAM_BYTES: at.machine + machine.ramBytes,
   };
   const constants = new Map<string, { value: bigint; type: Type }>();
   for (const [name, value] of Object.entries(numbers)) {
@@ -202,6 +197,5 @@ export function layoutConstants(layout: Layout): Map<string, { value: bigint; ty
   }
   constants.set('TLB_SLOT', { value: BigInt((tlbEntries - 1) << 12), type: 'i64' });
   constants.set('RAM_PA', { value: BigInt(guestRamBase), type: 'i64' });
-  constants.set('RAM_BYTES', { value: BigInt(layout.ramBytes), type: 'i64' });
   return constants;
 }

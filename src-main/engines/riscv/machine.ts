@@ -42,7 +42,8 @@ export function checkMachine(options: MachineOptions): void {
   }
 }
 
-export function createShared(options: MachineOptions): Shared {
+/** `compiled`: the processor, where it is kept; else it is compiled now. */
+export function createShared(options: MachineOptions, compiled = compileCore()): Shared {
   checkMachine(options);
   const { ramMib, harts } = options;
   const layout = layoutOf(ramMib * 0x10_0000, harts);
@@ -53,13 +54,13 @@ export function createShared(options: MachineOptions): Shared {
   });
   new Uint32Array(memory.buffer, at.expand, 0x1_0000).set(expansionTable());
   new Int32Array(memory.buffer, at.machine, 64)[machine.hartCount >> 2] = harts;
-  const compiled = compileCore(layout);
+  new BigInt64Array(memory.buffer, at.machine, 32)[machine.ramBytes >> 3] = BigInt(layout.ramBytes);
   const core = new WebAssembly.Module(compiled.bytes);
   return { memory, layout, core, compiled };
 }
 
 export function guestRam(shared: Shared): Uint8Array {
-  return new Uint8Array(shared.memory.buffer, shared.layout.ram, shared.layout.ramBytes);
+  return new Uint8Array(shared.memory.buffer, at.ram, shared.layout.ramBytes);
 }
 
 /** Copies bytes to a guest physical address. */

@@ -11,7 +11,7 @@ import { bankState, HartState } from './hart-state.ts';
 import type { Shared } from './hart.ts';
 import { Bus, consoleInSize, consoleOutSize } from './devices/bus.ts';
 import type { Saved, VirtioDevice } from './devices/virtio/device.ts';
-import { bankCount, banked, fields, fleetingFields } from './layout.ts';
+import { at, bankCount, banked, fields, fleetingFields } from './layout.ts';
 import type { Narrow, Wide } from './layout.ts';
 import {
   bytesToText, damaged, listOf, recordOf, textToBytes, textToWide, textToWords, wholeOf,
@@ -105,7 +105,7 @@ function saveHart(shared: Shared, index: number): Saved {
     f: registers.map((n) => wideToText(hart.f(n))),
     fields: Object.fromEntries(values),
     // In the memory it is an address of this process.
-    reservation: reserved === 0 ? null : reserved - shared.layout.ram,
+    reservation: reserved === 0 ? null : reserved - at.ram,
   };
 }
 
@@ -158,6 +158,6 @@ function restoreHart(
   wholeOf(hart.word('virt'), 0, 2);
   const reserved = saved['reservation'];
   if (reserved !== null) {
-    hart.setWord('resaddr', layout.ram + wholeOf(reserved, 0, layout.ramBytes - 1));
+    hart.setWord('resaddr', at.ram + wholeOf(reserved, 0, layout.ramBytes - 1));
   }
 }

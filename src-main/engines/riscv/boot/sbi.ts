@@ -6,7 +6,7 @@
  */
 import { remote, poke } from '../hart-state.ts';
 import type { Hart } from '../hart.ts';
-import { fieldOffset, guestRamBase } from '../layout.ts';
+import { at, fieldOffset, guestRamBase } from '../layout.ts';
 
 const ok = 0n;
 const failed = -1n;
@@ -193,7 +193,7 @@ function debugConsole(hart: Hart, fid: number): Result {
   if (offset + count > layout.ramBytes) return [invalidAddress, 0n];
   if (fid === 1) return [ok, 0n];
   const written = Math.min(count, 4096);
-  const bytes = new Uint8Array(memory.buffer, layout.ram + offset, written);
+  const bytes = new Uint8Array(memory.buffer, at.ram + offset, written);
   for (const byte of bytes) if (!hart.bus.consoleOut(byte)) return [failed, 0n];
   return [ok, BigInt(written)];
 }

@@ -1,10 +1,9 @@
 /**
- * The processor: everything written in W, compiled to one module for one memory layout.
+ * The processor: everything written in W, compiled to one module.
  *
  * Imports it wants from the host (module `e`): memory, table, and the functions below.
  */
 import { layoutConstants, fields } from '../layout.ts';
-import type { Layout } from '../layout.ts';
 import { compile } from '../wasm/compile.ts';
 import type { Compiled } from '../wasm/compile.ts';
 import { accessSource } from './access.ts';
@@ -45,14 +44,10 @@ export interface CoreExports {
   walk(h: number, va: bigint, access: number): number;
 }
 
-export function compileCore(layout: Layout): Compiled {
+export function compileCore(): Compiled {
   const source = [
     levelsSource, mmuSource, walkSource, accessSource, trapSource, csrSource, hypervisorSource,
     floatSource, isaSource, interpreterSource(),
   ].join('\n'); // prettier-ignore
-  return compile(source, {
-    memoryPages: layout.pages,
-    constants: layoutConstants(layout),
-    fields,
-  });
+  return compile(source, { constants: layoutConstants, fields });
 }

@@ -324,7 +324,7 @@ inline fn orc_b(a: i64): i64 {
   t = (t | ((t >>> 1L) & 0x7f7f7f7f7f7f7f7fL)) & 0x0101010101010101L;
   return t * 255L;
 }
-export fn fence_op(h: i32) { if (MAX_HART > 1) fence(); }
+export fn fence_op(h: i32) { if (load32(M_HARTS) > 1) fence(); }
 export fn cbo_op(h: i32, op: i32, va: i64, raw: i32) {
   h.raw = raw;
   let need = op == 4 ? 0x80L : (op == 0 ? 0x30L : 0x40L);

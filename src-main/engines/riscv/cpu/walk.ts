@@ -49,7 +49,7 @@ fn descend(h: i32, root: i64, va: i64, top: i32, level: i32): i64 {
     let at = through(h, level, said, 0);
     if (at == -1L) return 0L;
     let offset = at - RAM_PA;
-    if (offset >=u RAM_BYTES) { h.walkfault = 2; return 0L; }
+    if (offset >=u load64(M_RAM_BYTES)) { h.walkfault = 2; return 0L; }
     let host = RAM + i32_of(offset);
     let pte = load64(host);
     h.walkfault = 1;
@@ -192,7 +192,7 @@ export fn walk(h: i32, va: i64, access: i32): i32 {
     }
   }
   let off = pa - RAM_PA;
-  if (off >=u RAM_BYTES) {
+  if (off >=u load64(M_RAM_BYTES)) {
     if (access >= 2 || pa >=u 0x80000000L) return fault_address(h, va, access, 2);
     h.mmiopa = pa;
     return 1;

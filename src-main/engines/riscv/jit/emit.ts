@@ -13,7 +13,6 @@ import type { Flow } from './flow.ts';
 import { Stencils } from './stencil.ts';
 
 export interface Environment {
-  memoryPages: number;
   constants: ReadonlyMap<string, { value: bigint; type: Type }>;
   inlines: ReadonlyMap<string, Func>;
   signatures: ReadonlyMap<string, Signature>;
@@ -45,7 +44,7 @@ export class ModuleEmitter {
 
   /** One module with the regions as its exports r0, r1, … in their order. */
   emit(flows: readonly Flow[], slotOf: SlotOf): Emitted {
-    this.builder = new ModuleBuilder(this.env.memoryPages, true);
+    this.builder = new ModuleBuilder();
     this.imports = new Map();
     flows.forEach((flow, n) => {
       this.code.clear();

@@ -71,11 +71,10 @@ export class Translator {
     this.count = new CounterBlock(memory.buffer, hart.index);
     this.trace = new Trace(memory.buffer, hart.index);
     this.emitter = new ModuleEmitter({
-      memoryPages: layout.pages,
-      constants: layoutConstants(layout),
+      constants: layoutConstants,
       ...hart.shared.compiled,
     });
-    this.flags = new Uint8Array(memory.buffer, layout.frameFlags, layout.frames);
+    this.flags = new Uint8Array(memory.buffer, at.frameFlags, layout.frames);
     this.bytes = new Uint8Array(memory.buffer);
     this.words = new Uint32Array(memory.buffer);
     this.halves = new Uint16Array(memory.buffer);
@@ -91,7 +90,7 @@ export class Translator {
   /** The interpreter has come by `ip` often: translate from there. */
   hot(ip: number, _pc: bigint): boolean {
     const { layout } = this.hart.shared;
-    const frame = (ip - layout.ram) >>> 12;
+    const frame = (ip - at.ram) >>> 12;
     const offset = ip & (frameSize - 1);
     if (frame >= layout.frames || this.refused.has(ip)) return false;
     if (this.pages.get(frame)?.compiled.has(offset) === true) return true;
@@ -112,7 +111,7 @@ export class Translator {
 
   /** The region at an offset and those it leads to that are warm: a module costs as a region. */
   private gather(frame: number, entry: number): Region[] {
-    const from = (this.hart.shared.layout.ram + frame * frameSize) >>> 1;
+    const from = (at.ram + frame * frameSize) >>> 1;
     const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
     const compiled = this.pages.get(frame)?.compiled;
     const regions: Region[] = [];
@@ -132,7 +131,7 @@ export class Translator {
   /** Whether the interpreter has a quarter of the reason to have this place translated. */
   private isWarm(frame: number, offset: number): boolean {
     const { state } = this.hart;
-    const ip = this.hart.shared.layout.ram + frame * frameSize + offset;
+    const ip = at.ram + frame * frameSize + offset;
     const heat = this.halves[((state.base + hartAt.heat) >>> 1) + heatIndex(ip)]!;
     return heat * 4 >= state.word('threshold');
   }
@@ -196,7 +195,7 @@ export class Translator {
     this.pages.set(frame, page);
     this.words[(state.word('mapdir') >>> 2) + frame] = map;
     this.flags[frame] = 1;
-    this.hart.core.purge_frame(state.base, layout.ram + frame * frameSize);
+    this.hart.core.purge_frame(state.base, at.ram + frame * frameSize);
     // No other hart may go on writing the frame unseen.
     this.hart.others.forEach((_, index) => {
       if (index !== this.hart.index) remoteFence(this.hart, index, 1);

@@ -11,6 +11,7 @@ import type { ConsolePort } from '../ports.ts';
 import type { Shared } from '../hart.ts';
 import { restoreState, savedTicks, saveState, typedBytesMax } from '../snapshot.ts';
 import { nodeClock } from './clock.ts';
+import { keptCore } from './core-cache.ts';
 import type { OpenSnapshot } from './snapshot-read.ts';
 import { writeSnapshot } from './snapshot-write.ts';
 import { Standstill } from './standstill.ts';
@@ -71,7 +72,7 @@ export async function run(options: RunOptions): Promise<Ended> {
   checkMachine(wanted);
   const threads = new Threads(wanted.harts);
   try {
-    return await runOn(threads, createShared(wanted), options);
+    return await runOn(threads, createShared(wanted, keptCore()), options);
   } catch (thrown) {
     await threads.discard();
     throw thrown;

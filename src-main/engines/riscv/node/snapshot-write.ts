@@ -11,7 +11,7 @@ import { constants, zstdCompress } from 'node:zlib';
 import { spaceRefusal, syncDirectory } from '../../../base/node/files.ts';
 import type { Saved } from '../devices/virtio/device.ts';
 import type { Shared } from '../hart.ts';
-import { frameSize } from '../layout.ts';
+import { at, frameSize } from '../layout.ts';
 import { guestRam } from '../machine.ts';
 import {
   encodeHead, encodePieces, encodePreamble, pieceFrames, preambleBytes, type Digest, type Piece,
@@ -82,7 +82,7 @@ async function writeRam(
   put: (bytes: Uint8Array) => Promise<unknown>,
 ): Promise<Piece[]> {
   const ram = guestRam(shared);
-  const resident = residentFrames(shared.memory, shared.layout.ram, ram.length);
+  const resident = residentFrames(shared.memory, at.ram, ram.length);
   const pieces: Piece[] = [];
   let coming: Promise<{ piece: Piece; stored: Uint8Array }>[] = [];
   const land = async () => {

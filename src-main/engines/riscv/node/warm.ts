@@ -13,5 +13,7 @@ import './snapshot-read.ts';
 import './time-worker.ts';
 import './worker.ts';
 import { createShared } from '../machine.ts';
+import { keepCore } from './core-cache.ts';
 
 createShared({ ramMib: 2, harts: 1 });
+await keepCore();

@@ -11,7 +11,6 @@ import { Parser } from './parse.ts';
 import type { Func } from './parse.ts';
 
 export interface CompileOptions {
-  memoryPages: number;
   constants: ReadonlyMap<string, { value: bigint; type: Type }>;
   fields: ReadonlyMap<string, { offset: number; type: Type }>;
 }
@@ -27,7 +26,7 @@ export const invokeSignature: Signature = { params: ['i32', 'i32'], result: 'i32
 
 export function compile(source: string, options: CompileOptions): Compiled {
   const functions = new Parser(source).program();
-  const builder = new ModuleBuilder(options.memoryPages, true);
+  const builder = new ModuleBuilder();
   const inlines = new Map<string, Func>();
   const index = new Map<string, { index: number; signature: Signature }>();
   const signatures = new Map<string, Signature>();

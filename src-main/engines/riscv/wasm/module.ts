@@ -31,6 +31,9 @@ export interface Hint {
   taken: boolean;
 }
 
+/** Of 64 KiB: the memory that is given may be of any size up to this. */
+const memoryPagesMax = 0x1_0000;
+
 /** Buffers are dear to make; a module is built without pause, so all are built in these. */
 const whole = new Bytes(0x1_0000);
 const part = new Bytes(0x1000);
@@ -41,13 +44,7 @@ export class ModuleBuilder {
   private readonly types: Signature[] = [];
   private readonly imports: Import[] = [];
   private readonly functions: Func[] = [];
-  private readonly memoryPages: number;
-  private readonly withTable: boolean;
-
-  /** `memoryPages` is initial and maximum of the imported shared memory, in 64 KiB pages. */
-  constructor(memoryPages: number, withTable: boolean) {
-    this.memoryPages = memoryPages;
-    this.withTable = withTable;
+  constructor() {
     bodies.clear();
   }
 
@@ -90,17 +87,15 @@ export class ModuleBuilder {
       }
     });
     section(out, 2, (b) => {
-      b.u32(this.imports.length + 1 + (this.withTable ? 1 : 0));
+      b.u32(this.imports.length + 2);
       b.text('e');
       b.text('memory');
       b.all([2, 3]);
-      b.u32(this.memoryPages);
-      b.u32(this.memoryPages);
-      if (this.withTable) {
-        b.text('e');
-        b.text('table');
-        b.all([1, 0x70, 0, 0]);
-      }
+      b.u32(0);
+      b.u32(memoryPagesMax);
+      b.text('e');
+      b.text('table');
+      b.all([1, 0x70, 0, 0]);
       for (const i of this.imports) {
         b.text('e');
         b.text(i.name);

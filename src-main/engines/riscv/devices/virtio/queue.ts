@@ -28,7 +28,7 @@ export class GuestMemory {
   constructor(memory: WebAssembly.Memory, layout: Layout) {
     this.buffer = memory.buffer;
     this.layout = layout;
-    this.flags = new Uint8Array(memory.buffer, layout.frameFlags, layout.frames);
+    this.flags = new Uint8Array(memory.buffer, at.frameFlags, layout.frames);
     this.words = new Int32Array(memory.buffer);
     this.view = new DataView(memory.buffer);
   }
@@ -37,7 +37,7 @@ export class GuestMemory {
   locate(address: number, length: number): number {
     const offset = address - guestRamBase;
     if (!(offset >= 0) || !(length >= 0) || offset + length > this.layout.ramBytes) return -1;
-    return this.layout.ram + offset;
+    return at.ram + offset;
   }
 
   bytes(address: number, length: number): Uint8Array | null {
@@ -47,8 +47,8 @@ export class GuestMemory {
 
   /** To be called for what a device has written, before the guest hears of it. */
   noteWritten(bytes: Uint8Array): void {
-    const from = (bytes.byteOffset - this.layout.ram) >>> 12;
-    const to = (bytes.byteOffset + Math.max(bytes.length, 1) - 1 - this.layout.ram) >>> 12;
+    const from = (bytes.byteOffset - at.ram) >>> 12;
+    const to = (bytes.byteOffset + Math.max(bytes.length, 1) - 1 - at.ram) >>> 12;
     for (let frame = from; frame <= to; frame++) {
       if ((this.flags[frame]! & 3) !== 1) continue;
       this.flags[frame] = 3;

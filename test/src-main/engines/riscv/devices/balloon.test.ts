@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Bus } from '../../../../../src-main/engines/riscv/devices/bus.ts';
 import { VirtioBalloon } from '../../../../../src-main/engines/riscv/devices/virtio/balloon.ts';
-import { guestRamBase, layoutOf } from '../../../../../src-main/engines/riscv/layout.ts';
+import { at, guestRamBase, layoutOf } from '../../../../../src-main/engines/riscv/layout.ts';
 
 const ramBytes = 2 << 20;
 const page = 4096;
@@ -26,13 +26,13 @@ function balloonGuest() {
     { bus, memory, layout, slot: 0 },
     {
       discard: (offset, length) => {
-        assert.ok(offset >= layout.ram && offset + length <= layout.ram + ramBytes, 'in RAM');
-        given.push([(offset - layout.ram) / page, length / page]);
+        assert.ok(offset >= at.ram && offset + length <= at.ram + ramBytes, 'in RAM');
+        given.push([(offset - at.ram) / page, length / page]);
       },
     },
   );
   const registers = bus.virtio[0]!;
-  const ram = new DataView(memory.buffer, layout.ram, ramBytes);
+  const ram = new DataView(memory.buffer, at.ram, ramBytes);
   const put = (descriptors: readonly Descriptor[], queue: number) => {
     descriptors.forEach(({ address, length, flags, next }, n) => {
       ram.setBigUint64(ring.desc + n * 16, BigInt(address), true);

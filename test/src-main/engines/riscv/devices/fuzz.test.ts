@@ -36,10 +36,10 @@ class World {
   private readonly layout = layoutOf(ramBytes, 2);
 
   constructor() {
-    const { pages, ram } = this.layout;
+    const { pages } = this.layout;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bus = new Bus(this.memory, this.layout, { ticks: () => 0, wallMs: () => 1e12 });
-    this.ram = new DataView(this.memory.buffer, ram, ramBytes);
+    this.ram = new DataView(this.memory.buffer, at.ram, ramBytes);
     const wiring = (slot: number) => {
       return { bus: this.bus, memory: this.memory, layout: this.layout, slot };
     };
@@ -79,17 +79,18 @@ class World {
   }
 
   private inRam(offset: number, length: number): void {
-    const { ram } = this.layout;
+    const { ram } = at;
     assert.ok(offset >= ram && offset + length <= ram + ramBytes, 'given back outside of RAM');
   }
 
-  /** The table of short instructions and what comes last before RAM. */
+  /** The table of short instructions and what stands on both sides of RAM. */
   private outside(): Buffer {
-    const { ram, mapDirectory } = this.layout;
+    const { mapDirectory } = this.layout;
     const { buffer } = this.memory;
     return Buffer.concat([
       new Uint8Array(buffer, at.expand, at.dirtyLog - at.expand),
-      new Uint8Array(buffer, mapDirectory, ram - mapDirectory),
+      new Uint8Array(buffer, at.frameFlags, at.ram - at.frameFlags),
+      new Uint8Array(buffer, mapDirectory),
     ]);
   }
 }

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { at, layoutOf, machine } from '../../../../../src-main/engines/riscv/layout.ts';
+import { at, machine } from '../../../../../src-main/engines/riscv/layout.ts';
 import {
   run,
   type Power,
@@ -64,7 +64,7 @@ const boot = {
 };
 
 function look({ memory }: Power): { count: bigint; ticks: bigint } {
-  const { ram } = layoutOf(ramMib << 20, 2);
+  const { ram } = at;
   const view = new BigInt64Array(memory.buffer, ram + counterOffset, 2);
   return { count: view[0]!, ticks: view[1]! };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Bus } from '../../../../../../src-main/engines/riscv/devices/bus.ts';
 import { VirtioKeyboard } from '../../../../../../src-main/engines/riscv/devices/virtio/input.ts';
-import { guestRamBase, layoutOf } from '../../../../../../src-main/engines/riscv/layout.ts';
+import { at, guestRamBase, layoutOf } from '../../../../../../src-main/engines/riscv/layout.ts';
 
 const ramBytes = 2 << 20;
 const ring = { desc: 0, avail: 0x1000, used: 0x2000, events: 0x3000 };
@@ -15,7 +15,7 @@ function keyboard() {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const bus = new Bus(memory, layout, { ticks: () => 0, wallMs: () => 0 });
   const device = new VirtioKeyboard({ bus, memory, layout, slot: 0 });
-  return { device, registers: bus.virtio[0]!, ram: new DataView(memory.buffer, layout.ram) };
+  return { device, registers: bus.virtio[0]!, ram: new DataView(memory.buffer, at.ram) };
 }
 
 /** As a driver does: the queue of events full of empty buffers of eight bytes. */

@@ -10,7 +10,7 @@ import { VirtioVsock } from '../../../../../../src-main/engines/riscv/devices/vi
 import {
   guestCid, headerBytes, hostCid, streamType,
 } from '../../../../../../src-main/engines/riscv/devices/vsock/packet.ts'; // prettier-ignore
-import { guestRamBase, layoutOf } from '../../../../../../src-main/engines/riscv/layout.ts';
+import { at, guestRamBase, layoutOf } from '../../../../../../src-main/engines/riscv/layout.ts';
 import type { SocketPort } from '../../../../../../src-main/engines/riscv/ports.ts';
 
 const ramBytes = 2 << 20;
@@ -63,7 +63,7 @@ export class Guest {
     const bus = new Bus(memory, layout, { ticks: () => 0, wallMs: () => 0 });
     this.device = new VirtioVsock({ bus, memory, layout, slot: 0 }, port);
     this.registers = bus.virtio[0]!;
-    this.ram = new DataView(memory.buffer, layout.ram, ramBytes);
+    this.ram = new DataView(memory.buffer, at.ram, ramBytes);
     this.begin();
   }
 
