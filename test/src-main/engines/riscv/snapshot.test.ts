@@ -12,9 +12,11 @@ import type { Saved } from '../../../../src-main/engines/riscv/devices/virtio/de
 import { openSnapshot } from '../../../../src-main/engines/riscv/node/snapshot-read.ts';
 import { writeSnapshot } from '../../../../src-main/engines/riscv/node/snapshot-write.ts';
 import { ran } from '../../../../src-main/engines/riscv/cpu/interpret.ts';
+import { bankState } from '../../../../src-main/engines/riscv/hart-state.ts';
 import { fields, fleetingFields } from '../../../../src-main/engines/riscv/layout.ts';
 import { restoreState, saveState } from '../../../../src-main/engines/riscv/snapshot.ts';
 import { assemble } from '../../../isa/assemble.ts';
+import { start } from '../../../isa/program.ts';
 import { bare, engines, put, type Bare, type Engine } from '../../../isa/bare.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'nymph-snapshot-'));
@@ -115,6 +117,19 @@ for (const engine of engines) {
   });
 }
 
+test('a guest that is a host takes its own hypervisor registers along', async () => {
+  const csr = { misa: 0x8000_0000_0014_11adn, medeleg: 0xf0b7ffn, mideleg: 0x1666n };
+  const bank = { hvip: 0x444n, altscratch: 5n, altepc: 0x8000_0400n };
+  const [engine] = engines;
+  const deep = { mode: 1, deep: true, source: 'li a0, 3', csr, bank };
+  const moved = await movedOn(start(engine!, deep), engine!);
+  assert.equal(moved.hart.state.word('virt'), 2);
+  const own = bankState(moved.shared.memory.buffer, 1);
+  const { hvip, altscratch, altepc } = bank;
+  assert.deepEqual([own.wide('hvip'), own.wide('altscratch')], [hvip, altscratch]);
+  assert.deepEqual([own.wide('bankserial'), own.wide('altepc')], [1n, altepc]);
+});
+
 test('a machine without anything in its memory is a few kilobytes', async () => {
   const path = join(directory, 'empty');
   const machine = bare(engines[0]!);
@@ -153,6 +168,10 @@ test('what no machine has saved is refused in one sentence', () => {
     withField({ priv: 2 }),
     withField({ frm: 2 ** 40 }),
     withField({ tlb: 4096 }),
+    withField({ virt: 3 }),
+    { ...good, banks: { 0: {} } },
+    { ...good, banks: { 5000: {} } },
+    { ...good, banks: { 1: { hvip: '0' } } },
   ];
   for (const state of bad) {
     assert.throws(() => restoreState(machine.shared, state), { name: 'Refusal', message: /^The / });

@@ -5,8 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { banked, type Wide } from '../../../../../src-main/engines/riscv/layout.ts';
 import { bankState } from '../../../../../src-main/engines/riscv/hart-state.ts';
 import { engines, type Bare } from '../../../../isa/bare.ts';
+import { generator, pick, wideNumber, type Random } from '../../../../isa/random.ts';
 import {
   bankName, base, end, forUser, interrupt, onlyX, paged, pte, rw, start, supervisor, tables, user,
   words,
@@ -354,5 +356,49 @@ for (const engine of engines) {
       assert.equal(m.x(11), 0x2_0070_03c0n);
       assert.notEqual(m.hart.state.wide('pc'), end);
     });
+
+    test('whatever registers and tables hold, the processor keeps to its own memory', () => {
+      for (let seed = 1; seed <= 50; seed++) {
+        const random = generator(seed);
+        const any = (names: readonly Wide[]) =>
+          Object.fromEntries(names.map((name) => [name, wideNumber(random)]));
+        const entry = () => pte(BigInt(random(0x400)) << 12n, wideNumber(random) & 0x3ffn);
+        const pages = Array.from({ length: 3000 }, (): [number, bigint] => [
+          0x10_0000 + random(0x1_f000) * 8, entry(),
+        ]); // prettier-ignore
+        const m = start(engine, {
+          mode: random(2), deep: random(3) > 0, guest: true, pages, irq: random(0x8000),
+          source: Array.from({ length: 60 }, () => anything(random)).join('\n'),
+          bank: { ...any(banked.filter((name) => !name.startsWith('bank'))), hgatp: hgatp(1) },
+          csr: {
+            ...any(banked), ...all, satp: paged(), hgatp: hgatp(0),
+            ...(random(2) ? { altsatp: paged() } : {}),
+            stvec: base, alttvec: base + 4n,
+          },
+          instructions: 400,
+        }); // prettier-ignore
+        assert.ok(level(m) <= 2 && m.hart.state.word('priv') <= 3, `seed ${seed}`);
+      }
+    });
   });
+}
+
+/** An instruction that a host may use, with any of some registers. */
+function anything(random: Random): string {
+  const register = () => `x${10 + random(6)}`;
+  const csr = () =>
+    pick(random, [
+      0x100, 0x104, 0x105, 0x140, 0x141, 0x142, 0x144, 0x14d, 0x180, 0x200, 0x204, 0x205, 0x241,
+      0x244, 0x24d, 0x280, 0x600, 0x602, 0x603, 0x604, 0x605, 0x606, 0x60a, 0x643, 0x644, 0x645,
+      0x64a, 0x680, 0xc01,
+    ]); // prettier-ignore
+  return pick(random, [
+    () => `li ${register()}, ${random(0x1_0000_0000)}`,
+    () => `slli ${register()}, ${register()}, ${random(64)}`,
+    () => `csrrw ${register()}, ${csr()}, ${register()}`,
+    () => `csrrs ${register()}, ${csr()}, ${register()}`,
+    () => `${pick(random, ['hlv.d', 'hlvx.wu', 'hsv.d'])} ${register()}, ${register()}`,
+    () => `ld ${register()}, 0(${register()})`,
+    () => pick(random, ['sret', 'ecall', 'wfi', 'hfence.gvma', 'hfence.vvma', 'sfence.vma']),
+  ])();
 }
