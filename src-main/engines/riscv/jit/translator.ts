@@ -3,10 +3,12 @@
  * by physical address only, so one translation serves every address space that maps the frame.
  *
  * A frame that is written after its translation lands in the dirty log (see note_store); the next
- * fence.i drops what came from it. When slots, maps or modules run out, everything is dropped.
+ * fence.i drops what came from it. When slots, maps or modules run out, half of the pages are
+ * dropped, those first that no TLB has: what runs at the moment stays.
  */
 import {
-  at, fieldOffset, frameSize, guestRamBase, hartAt, heatIndex, layoutConstants, machine,
+  at, contextCount, fieldOffset, frameSize, guestRamBase, hartAt, heatIndex, layoutConstants,
+  machine, tlbBytes,
 } from '../layout.ts'; // prettier-ignore
 import type { Hart } from '../hart.ts';
 import { remoteFence } from '../boot/sbi.ts';
@@ -34,7 +36,6 @@ interface Region {
 
 export const dirtyLogSize = 1024;
 const slotLimit = 60_000;
-const regionLimit = 12_000;
 const batchLimit = 16;
 const dropCounter = {
   rewritten: 'droppedRewritten',
@@ -44,6 +45,8 @@ const dropCounter = {
 
 export class Translator {
   limits: Limits = usualLimits;
+  /** Kept at once; one is some twelve kilobytes, with what V8 makes of it. */
+  regionsMax = 12_000;
   private readonly hart: Hart;
   private readonly table: WebAssembly.Table;
   private readonly pages = new Map<number, Page>();
@@ -94,7 +97,7 @@ export class Translator {
     const offset = ip & (frameSize - 1);
     if (frame >= layout.frames || this.refused.has(ip)) return false;
     if (this.pages.get(frame)?.compiled.has(offset) === true) return true;
-    if (this.regions >= regionLimit || this.nextSlot >= slotLimit) this.reset();
+    if (this.regions >= this.regionsMax || this.slotsUsed() >= slotLimit) this.makeRoom();
     const started = this.hart.clock.ticks();
     const regions = this.gather(frame, offset);
     if (regions.length === 0) {
@@ -171,7 +174,7 @@ export class Translator {
   private countLive(): void {
     this.count.set('liveRegions', this.regions);
     this.count.set('livePages', this.pages.size);
-    this.count.set('slots', this.nextSlot - 1);
+    this.count.set('slots', this.slotsUsed());
   }
 
   private slotOf(page: Page, offset: number): number {
@@ -187,7 +190,7 @@ export class Translator {
   private openPage(frame: number): Page {
     const { layout } = this.hart.shared;
     const { state } = this.hart;
-    if (this.freeMaps.length === 0 && this.nextMap >= layout.mapPoolFrames) this.reset();
+    if (this.freeMaps.length === 0 && this.nextMap >= layout.mapPoolFrames) this.makeRoom();
     const pool = state.word('mappool');
     const map = this.freeMaps.pop() ?? pool + frameSize * this.nextMap++;
     this.bytes.fill(0, map, map + frameSize);
@@ -218,10 +221,29 @@ export class Translator {
     this.countLive();
   }
 
-  private reset(): void {
-    for (const page of [...this.pages.values()]) this.drop(page, 'full');
+  private slotsUsed(): number {
+    return this.nextSlot - 1 - this.freeSlots.length;
+  }
+
+  private makeRoom(): void {
+    const fetched = this.mapsInTlbs();
+    const pages = [...this.pages.values()];
+    const idle = pages.filter(({ map }) => !fetched.has(map));
+    const busy = pages.filter(({ map }) => fetched.has(map));
+    for (const page of [...idle, ...busy].slice(0, Math.ceil(pages.length / 2))) {
+      this.drop(page, 'full');
+    }
     this.count.add('resets', 1);
     this.hart.core.flush_all(this.hart.state.base);
+  }
+
+  /** The code maps of pages from which the hart has fetched of late. */
+  private mapsInTlbs(): Set<number> {
+    const maps = new Set<number>();
+    const from = (this.hart.state.base + hartAt.tlbs) >>> 2;
+    const to = from + ((contextCount * tlbBytes) >>> 2);
+    for (let entry = from; entry < to; entry += 8) maps.add(this.words[entry + 7]!);
+    return maps;
   }
 
   /** fence.i: drops what came from frames that were written since. */

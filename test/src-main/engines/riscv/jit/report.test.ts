@@ -7,7 +7,8 @@ import {
   type JitReport,
 } from '../../../../../src-main/engines/riscv/jit/report.ts';
 import { Samples, Trace } from '../../../../../src-main/engines/riscv/jit/trace.ts';
-import { engines, execute } from '../../../../isa/bare.ts';
+import { assemble } from '../../../../isa/assemble.ts';
+import { bare, engines, execute, put } from '../../../../isa/bare.ts';
 
 const [interpreter, translator, tiny] = engines;
 
@@ -60,6 +61,26 @@ more:
   assert.ok(total.droppedRewritten >= 1);
   assert.equal(total.liveRegions, total.regions - total.droppedRewritten);
   assert.equal(total.droppedOverrun + total.droppedFull + total.resets, 0);
+});
+
+test('where room runs out half of the pages go, and the program goes on', () => {
+  const m = bare(translator!);
+  m.hart.translator.regionsMax = 6;
+  // Ten pages that each count and go on to the next, thirty times around.
+  const onward = 'auipc x8, 4096\njalr zero, x8, -4';
+  for (let n = 0; n < 10; n++) {
+    const source = `addi x6, x6, 1\n${n === 9 ? 'jalr zero, x5, 0' : onward}`;
+    put(m, assemble(source), 0x1000 + n * 0x1000);
+  }
+  put(m, assemble(`addi x9, zero, 30\nauipc x5, 0\naddi x5, x5, 16
+again:\nauipc x8, 4096\njalr zero, x8, -12
+addi x9, x9, -1\nbne x9, zero, again\ndone:\njal zero, done`));
+  m.hart.refuel(5000);
+  m.hart.core.run(m.hart.state.base);
+  const { total } = jitReport(m.shared.memory.buffer, 1);
+  assert.equal(m.x(6), 300n);
+  assert.ok(total.resets >= 1 && total.droppedFull >= 3, JSON.stringify(total));
+  assert.ok(total.liveRegions <= 9, `${total.liveRegions} live`);
 });
 
 test('what only the interpreter runs is refused', () => {
