@@ -4,6 +4,7 @@
  * sends events. A client that breaks the protocol is told why once and cut off; nobody else
  * notices.
  */
+import { assert } from '../base/assert.ts';
 import { methods, type MethodName } from '../contract/methods.ts';
 import type { EventName, Events } from '../contract/events.ts';
 import { asRefusal, Refusal } from '../base/refusal.ts';
@@ -32,8 +33,10 @@ export interface StreamPort {
   onEnd: () => void;
   /** Must not exceed `creditBytes`. */
   send(bytes: Uint8Array): void;
-  /** Sends all of it, waiting for credit as often as needed. */
+  /** Sends all of it, in pieces, waiting for credit as often as needed. */
   sendAll(bytes: Uint8Array): Promise<void>;
+  /** Sends it as one message of at most `chunkBytesMax`, once there is credit for all of it. */
+  sendWhole(message: Uint8Array): Promise<void>;
   /** An empty message, where the method has a meaning for it; it costs no credit. */
   mark(): void;
 }
@@ -128,6 +131,16 @@ class ServerStream implements StreamPort {
       this.send(bytes.subarray(at, at + length));
       at += length;
     }
+  }
+
+  async sendWhole(message: Uint8Array): Promise<void> {
+    assert(message.length <= chunkBytesMax, 'a message is not longer than its limit');
+    while (message.length > this.creditBytes) {
+      this.signal.throwIfAborted();
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    this.signal.throwIfAborted();
+    this.send(message);
   }
 
   grow(bytes: number): void {

@@ -53,7 +53,7 @@ export async function execInGuest(
     const message = new Uint8Array(bytes.length + 1);
     message[0] = kind;
     message.set(bytes, 1);
-    await stream.sendAll(message);
+    await stream.sendWhole(message);
   };
   const session = guest.exec(wanted, {
     stdout: send(outputKinds.stdout),
