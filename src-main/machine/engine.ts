@@ -177,6 +177,8 @@ export interface Engine {
   readonly name: 'native' | 'portable';
   /** Network cards that can be plugged while it runs are limited to this many. */
   readonly nicSlots: number;
+  /** How many levels of machines there can be, one inside the other. */
+  readonly depthMax: number;
   launch(plan: LaunchPlan): Promise<RunningMachine>;
   /** Finds the process of an earlier server again, by its run directory. */
   adopt(

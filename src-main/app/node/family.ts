@@ -6,13 +6,14 @@
  */
 import { Refusal } from '../../base/refusal.ts';
 import type { MachineState } from '../../contract/machine.ts';
-import type { Inside } from '../../machine/engine.ts';
+import type { Engine, Inside } from '../../machine/engine.ts';
 import type { MachineSpec } from '../../machine/spec.ts';
 import type { Driver } from './driver.ts';
 
 /** A guest that is up says hello at once; one whose server is new is asked first. */
 const greetingTimeoutMs = 5000;
-export const depthMax = 8;
+/** More than any engine has: whoever walks further is in a circle. */
+const walkMax = 16;
 
 export class Family {
   private readonly all: () => Driver[];
@@ -34,7 +35,7 @@ export class Family {
 
   /** Children and theirs, each before its own parent, so that they can be stopped in this order. */
   descendantsOf(driver: Driver, depth = 0): Driver[] {
-    if (depth > depthMax) return [];
+    if (depth > walkMax) return [];
     return this.childrenOf(driver).flatMap((child) => [
       ...this.descendantsOf(child, depth + 1),
       child,
@@ -44,7 +45,7 @@ export class Family {
   /** How many machines are around it: 0 for one on the host. */
   depthOf(driver: Driver): number {
     let depth = 0;
-    for (let at = this.parentOf(driver.spec); at && depth <= depthMax; depth++) {
+    for (let at = this.parentOf(driver.spec); at && depth <= walkMax; depth++) {
       at = this.parentOf(at.spec);
     }
     return depth;
@@ -54,7 +55,7 @@ export class Family {
   stilledBy(driver: Driver): Driver | undefined {
     if (driver.state !== 'running') return undefined;
     let at = this.parentOf(driver.spec);
-    for (let depth = 0; at && depth <= depthMax; depth++) {
+    for (let depth = 0; at && depth <= walkMax; depth++) {
       if (at.state === 'paused') return at;
       at = this.parentOf(at.spec);
     }
@@ -71,11 +72,13 @@ export class Family {
     return this.all().sort((a, b) => this.depthOf(a) - this.depthOf(b));
   }
 
-  /** @throws Refusal why a machine cannot be made inside of `parent`. */
-  refuseParent(parent: Driver): void {
-    if (this.depthOf(parent) >= depthMax - 1) {
-      throw new Refusal('unsupported', `Machines are nested at most ${depthMax} deep.`);
-    }
+  /** @throws Refusal why a machine of that engine cannot be made inside of `parent`. */
+  refuseParent(parent: Driver, { name, depthMax }: Pick<Engine, 'name' | 'depthMax'>): void {
+    if (this.depthOf(parent) < depthMax - 1) return;
+    throw new Refusal(
+      'unsupported',
+      `Machines of the ${name} engine are nested at most ${depthMax} deep.`,
+    );
   }
 
   /**

@@ -127,13 +127,14 @@ export class Machines {
   private refuseInside(wanted: Params<'machine.create'>, engine: EngineName): void {
     const parent = this.parent(wanted);
     if (!parent) return;
-    this.around.family.refuseParent(parent);
     const around = parent.spec?.engine ?? 'native';
-    if (around === engine) return;
-    throw new Refusal(
-      'unsupported',
-      `“${parent.name}” runs on the ${around} engine, so what is inside it does too.`,
-    );
+    if (around !== engine) {
+      throw new Refusal(
+        'unsupported',
+        `“${parent.name}” runs on the ${around} engine, so what is inside it does too.`,
+      );
+    }
+    this.around.family.refuseParent(parent, this.around.engine(engine));
   }
 
   private parent(wanted: Pick<Params<'machine.create'>, 'inside'>): Driver | undefined {

@@ -41,8 +41,8 @@ export interface InnerBoot {
   readonly words: readonly string[];
 }
 
-/** How many levels of machines one inside a portable machine can hold in turn. */
-export const levelsInside = 1;
+/** A portable machine, one inside it, and one inside that: see cpu/levels.ts. */
+export const depthMax = 3;
 
 /** `name` is the daemon's; `networkSlots` are lines for cards; `hosts`: it may hold machines. */
 export function innerBoot(

@@ -16,6 +16,7 @@ import { bubblewrap, findChild, startChild, type Program } from '../../../machin
 import { findByArgument } from '../../../machine/node/processes.ts';
 import { machineFile, memoryBytesMax } from '../machine-file.ts';
 import { hartsMax } from '../machine.ts';
+import { depthMax } from '../nest.ts';
 import { CodeCache } from './code-cache.ts';
 import { adoptInside, launchInside } from './nested-machine.ts';
 import { nodeOptions } from './options.ts';
@@ -34,6 +35,7 @@ const systemFolders = ['/usr', '/lib', '/lib64', '/etc/ld.so.cache'];
 export class PortableEngine implements Engine {
   readonly name = 'portable';
   readonly nicSlots = nicSlots;
+  readonly depthMax = depthMax;
   private readonly now: () => number;
   private readonly cache?: CodeCache;
 

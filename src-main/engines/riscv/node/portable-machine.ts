@@ -25,7 +25,7 @@ import { cpuSeconds, tryKill } from '../../../machine/node/processes.ts';
 import { CardNumbers } from '../card-numbers.ts';
 import { bindSlot, unbindCard, unbindDisk } from '../guest-scripts.ts';
 import { consoleDevice, reasonFile, slots, vsockFile } from '../machine-file.ts';
-import { levelsInside } from '../nest.ts';
+import { depthMax } from '../nest.ts';
 import { askControl, controlPath, whileAsked, type Request } from './control-door.ts';
 
 type Parts = {
@@ -70,7 +70,7 @@ export class PortableMachine implements RunningMachine {
     this.pid = parts.pid;
     // Files of it reach the guest as disks only, so that it does not see the folder.
     const { directory, spec } = parts.plan;
-    const deeper = spec.firmware === undefined ? levelsInside : 0;
+    const deeper = spec.firmware === undefined ? depthMax - 2 : 0;
     this.insideRoot = { directory, seenAs: '', deeper };
     this.startedMs = parts.startedMs;
     this.ours = parts.child !== undefined;

@@ -18,6 +18,7 @@ import { adoptInside, launchInside } from './nested-machine.ts';
 export class UmlEngine implements Engine {
   readonly name = 'native';
   readonly nicSlots = nicSlots;
+  readonly depthMax = 8;
   private readonly now: () => number;
 
   constructor(now: () => number) {

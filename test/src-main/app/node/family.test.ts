@@ -18,6 +18,8 @@ function household(around: Record<string, string | undefined>, alive: readonly s
   return { family, of };
 }
 
+const native = { name: 'native', depthMax: 8 } as const;
+
 const names = (drivers: readonly Driver[]) => drivers.map(({ name }) => name);
 
 suite('who is inside whom', () => {
@@ -54,7 +56,9 @@ suite('who is inside whom', () => {
     const circle = household({ a: 'b', b: 'a' });
     assert.ok(circle.family.depthOf(circle.of('a')) > 0);
     assert.ok(circle.family.descendantsOf(circle.of('a')).length > 0);
-    assert.throws(() => circle.family.refuseParent(circle.of('a')), { code: 'unsupported' });
+    assert.throws(() => circle.family.refuseParent(circle.of('a'), native), {
+      code: 'unsupported',
+    });
   });
 });
 
@@ -72,6 +76,17 @@ suite('what is refused', () => {
     const { family, of } = household({ a: undefined, b: 'a' });
     assert.doesNotThrow(() => family.refuseAlive(of('a')));
     assert.throws(() => family.refuseAny(of('a')), { code: 'in-use' });
+  });
+
+  test('one deeper than its engine goes', () => {
+    const { family, of } = household({ a: undefined, b: 'a', c: 'b' });
+    const portable = { name: 'portable', depthMax: 3 } as const;
+    assert.doesNotThrow(() => family.refuseParent(of('b'), portable));
+    assert.doesNotThrow(() => family.refuseParent(of('c'), native));
+    assert.throws(() => family.refuseParent(of('c'), portable), {
+      code: 'unsupported',
+      message: 'Machines of the portable engine are nested at most 3 deep.',
+    });
   });
 
   test('starting one inside a machine that is off, or gone', async () => {
