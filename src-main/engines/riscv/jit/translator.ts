@@ -131,12 +131,12 @@ export class Translator {
     return regions[0]?.offset === entry ? regions : [];
   }
 
-  /** Whether the interpreter has a quarter of the reason to have this place translated. */
+  /** Whether the interpreter has half the reason to have this place translated. */
   private isWarm(frame: number, offset: number): boolean {
     const { state } = this.hart;
     const ip = at.ram + frame * frameSize + offset;
     const heat = this.halves[((state.base + hartAt.heat) >>> 1) + heatIndex(ip)]!;
-    return heat * 4 >= state.word('threshold');
+    return heat * 2 >= state.word('threshold');
   }
 
   private translate(page: Page, regions: readonly Region[]): void {

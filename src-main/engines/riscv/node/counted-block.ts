@@ -19,19 +19,19 @@ export class CountedBlock implements BlockPort {
     this.readOnly = block.readOnly;
   }
 
-  read(sector: number, into: Uint8Array): Promise<void> {
+  read(sector: number, into: Uint8Array): Promise<void> | void {
     return this.count(() => this.block.read(sector, into));
   }
 
-  write(sector: number, from: Uint8Array): Promise<void> {
+  write(sector: number, from: Uint8Array): Promise<void> | void {
     return this.count(() => this.block.write(sector, from));
   }
 
-  flush(): Promise<void> {
+  flush(): Promise<void> | void {
     return this.count(() => this.block.flush());
   }
 
-  discard(sector: number, count: number): Promise<void> {
+  discard(sector: number, count: number): Promise<void> | void {
     return this.count(() => this.block.discard(sector, count));
   }
 
@@ -47,9 +47,10 @@ export class CountedBlock implements BlockPort {
     this.block.close();
   }
 
-  private count(work: () => Promise<void> | void): Promise<void> {
-    if (this.closed) return Promise.reject(new Error('The disk is closed.'));
-    const done = (async () => work())();
+  private count(work: () => Promise<void> | void): Promise<void> | void {
+    if (this.closed) throw new Error('The disk is closed.');
+    const done = work();
+    if (done === undefined) return;
     this.pending.add(done);
     const forget = () => void this.pending.delete(done);
     done.then(forget, forget);

@@ -222,6 +222,8 @@ async function serve(
   options: Pick<RunOptions, 'onWake'>,
 ): Promise<Ended['reason']> {
   const words = new Int32Array(memory.buffer, at.machine, 64);
+  // Once a second in any case; a limit to each wait would be a timer of V8's and one more thread.
+  const look = setInterval(() => Atomics.notify(words, machine.doorbell >> 2), 1000).unref();
   for (;;) {
     const bell = Atomics.load(words, machine.doorbell >> 2);
     if (!still.held) {
@@ -234,9 +236,10 @@ async function serve(
     const stop = Atomics.load(words, machine.stop >> 2);
     if (stop !== 0) {
       lines.drain();
+      clearInterval(look);
       return stop === 1 ? 'poweroff' : stop === 2 ? 'reset' : 'failure';
     }
-    const wait = Atomics.waitAsync(words, machine.doorbell >> 2, bell, 1000);
+    const wait = Atomics.waitAsync(words, machine.doorbell >> 2, bell);
     if (wait.async) await wait.value;
     else await new Promise<void>((resolve) => setImmediate(resolve));
   }

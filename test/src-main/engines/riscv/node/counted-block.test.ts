@@ -23,8 +23,8 @@ function slowDisk() {
 test('closing waits for what is under way, whether it ends well or not', async () => {
   const { block, said, open } = slowDisk();
   const reading = block.read(0, new Uint8Array(512));
-  await assert.rejects(block.write(0, new Uint8Array(512)));
-  await assert.rejects(block.discard(0, 1));
+  await assert.rejects(async () => block.write(0, new Uint8Array(512)));
+  await assert.rejects(async () => block.discard(0, 1));
   await block.flush();
   const closing = block.close();
   assert.deepEqual(said, ['flush']);
@@ -37,6 +37,6 @@ test('a closed disk fails requests, and is closed once', async () => {
   const { block, said } = slowDisk();
   await block.close();
   await block.close();
-  await assert.rejects(block.flush());
+  await assert.rejects(async () => block.flush());
   assert.deepEqual(said, ['close']);
 });
