@@ -9,6 +9,9 @@ import type { FramePort } from '../ports.ts';
 import type { FrameWorkerStart } from './frame-worker.ts';
 
 const ringBytes = 1 << 19;
+/** How long a receiver that is full has to take some. */
+const patienceMs = 2;
+const writable = 4;
 /** Per slot and look; the doorbell rings again for the rest. */
 const framesMax = 256;
 
@@ -51,12 +54,9 @@ export class FrameSlots {
   }
 
   port(slot: number, mac: Uint8Array): FramePort {
-    const { fd } = this.slots[slot]!;
-    const write = libc('long send(int fd, const void *bytes, size_t size, int flags)');
     return {
       mac,
-      // A receiver that is full loses the frame: the network is not to hold the machine up.
-      send: (frame) => void write(fd, frame, frame.length, linux.MSG_DONTWAIT | linux.MSG_NOSIGNAL),
+      send: sender(this.slots[slot]!.fd),
       onFrame: (listener) => {
         this.slots[slot]!.listener = listener;
       },
@@ -78,4 +78,24 @@ export class FrameSlots {
       }
     }
   }
+}
+
+/**
+ * A segment is many frames at once, more than the socket holds: a receiver that is full is waited
+ * for, a moment. One that takes nothing loses what comes until it does again: the network is not
+ * to hold the machine up.
+ */
+function sender(fd: number): (frame: Uint8Array) => void {
+  const write = libc('long send(int fd, const void *bytes, size_t size, int flags)');
+  const poll = libc('int poll(void *fds, uint64_t count, int timeout)');
+  const asked = Int32Array.of(fd, writable);
+  const flags = linux.MSG_DONTWAIT | linux.MSG_NOSIGNAL;
+  let takes = true;
+  return (frame) => {
+    let sent = write(fd, frame, frame.length, flags) >= 0;
+    if (!sent && takes && poll(asked, 1, patienceMs) > 0) {
+      sent = write(fd, frame, frame.length, flags) >= 0;
+    }
+    takes = sent;
+  };
 }
