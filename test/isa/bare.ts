@@ -3,15 +3,17 @@
  * 0x8000_0000 and end in a jump to themselves (`done:` / `jal zero, done`).
  */
 import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
-import { Hart, type Shared } from '../../src-main/engines/riscv/hart.ts';
-import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
+import { Hart } from '../../src-main/engines/riscv/hart.ts';
+import { createShared, guestRam, type Machine } from '../../src-main/engines/riscv/machine.ts';
 import { at, machine } from '../../src-main/engines/riscv/layout.ts';
+import { RegionMaker } from '../../src-main/engines/riscv/jit/workshop.ts';
+import type { Life, Made, Want, Workshop } from '../../src-main/engines/riscv/jit/workshop.ts';
 import type { Limits } from '../../src-main/engines/riscv/jit/region.ts';
 import { assemble } from './assemble.ts';
 
 /** A machine's memory, and how all but its RAM looks before power-on. */
 export interface World {
-  shared: Shared;
+  shared: Machine;
   pristine: Uint8Array;
 }
 
@@ -27,6 +29,8 @@ export interface Engine {
   name: string;
   threshold: number;
   limits?: Limits;
+  /** Regions are there only when asked for so often, as from a thread that has other work. */
+  late?: number;
 }
 
 export const engines: Engine[] = [
@@ -35,8 +39,34 @@ export const engines: Engine[] = [
   { name: 'translator in tiny regions', threshold: 1, limits: { instructions: 3, blocks: 2 } },
 ];
 
+class LateWorkshop implements Workshop {
+  private readonly maker: RegionMaker;
+  private readonly late: number;
+  private asked = 0;
+  private made: Made[] = [];
+
+  constructor(maker: RegionMaker, late: number) {
+    this.maker = maker;
+    this.late = late;
+  }
+
+  want(want: Want): void {
+    this.maker.want(want);
+    const made = this.maker.take();
+    if (made !== undefined) this.made.push(made);
+  }
+
+  forget(page: Life): void {
+    this.maker.forget(page);
+  }
+
+  take(): Made | undefined {
+    return ++this.asked % this.late === 0 ? this.made.shift() : undefined;
+  }
+}
+
 export interface Bare {
-  shared: Shared;
+  shared: Machine;
   bus: Bus;
   hart: Hart;
   ram: Uint8Array;
@@ -54,11 +84,12 @@ export function bare(engine: Engine, { shared, pristine }: World = small): Bare 
   let ticks = 0;
   const clock = { ticks: () => ticks++, wallMs: () => 0 };
   const bus = new Bus(shared.memory, shared.layout, clock);
-  const hart = new Hart(shared, 0, bus, clock);
+  const maker = new RegionMaker(shared, 0, engine.limits);
+  const workshop = engine.late === undefined ? maker : new LateWorkshop(maker, engine.late);
+  const hart = new Hart(shared, 0, bus, clock, workshop);
   hart.reset(true);
   hart.state.setWide('pc', 0x8000_0000n);
   hart.state.setWord('threshold', engine.threshold);
-  if (engine.limits !== undefined) hart.translator.limits = engine.limits;
   return { shared, bus, hart, ram, x: (n) => hart.state.x(n) };
 }
 

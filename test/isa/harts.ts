@@ -5,12 +5,11 @@
  * Each hart begins with s10 at the start of RAM, s11 at `shared`, which is zero, and t1 = 1.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { Bus } from '../../src-main/engines/riscv/devices/bus.ts';
 import { HartState } from '../../src-main/engines/riscv/hart-state.ts';
 import { createShared, guestRam } from '../../src-main/engines/riscv/machine.ts';
 import { nodeClock } from '../../src-main/engines/riscv/node/clock.ts';
-import type { HartStart } from '../../src-main/engines/riscv/node/worker.ts';
+import { Threads } from '../../src-main/engines/riscv/node/threads.ts';
 import { assemble } from './assemble.ts';
 
 export const ramBase = 0x8000_0000;
@@ -22,23 +21,21 @@ const moved = 0x9_0000;
 export const freeRam = 0x10_0000;
 
 const ramMib = 32;
-const workerUrl = new URL('../../src-main/engines/riscv/node/worker.ts', import.meta.url);
 
 /** What all harts do between two barriers; undefined where a hart has nothing to do. */
 export type Phase = readonly (string | undefined)[];
 
-interface Threads {
+interface Running {
   ram: Uint8Array;
   all: Promise<unknown>;
   /** Ends what is still running, at its next look at the mailbox. */
   stop(): void;
 }
 
-function startThreads(threshold: number, sources: readonly string[]): Threads {
+function startThreads(threshold: number, sources: readonly string[]): Running {
   const machine = createShared({ ramMib, harts: sources.length });
   const ram = guestRam(machine);
-  const powerOnNs = process.hrtime.bigint();
-  const threads = sources.map((source, index) => {
+  sources.forEach((source, index) => {
     const state = new HartState(machine.memory.buffer, index);
     ram.set(new Uint8Array(assemble(source).buffer), index * codeBytes);
     state.setWide('pc', BigInt(ramBase + index * codeBytes));
@@ -46,15 +43,16 @@ function startThreads(threshold: number, sources: readonly string[]): Threads {
     state.setX(26, BigInt(ramBase));
     state.setX(27, BigInt(ramBase + shared));
     state.setX(6, 1n);
-    const start: HartStart = {
-      index, shared: machine, powerOnNs, firmware: false, resume: false, threshold,
-    }; // prettier-ignore
-    const thread = new Worker(workerUrl);
-    thread.postMessage(start);
-    return thread;
   });
+  const powerOnNs = process.hrtime.bigint();
   const bus = new Bus(machine.memory, machine.layout, nodeClock(powerOnNs, machine.memory));
-  return { ram, all: Promise.all(threads.map(ended)), stop: () => bus.stop(3) };
+  const threads = new Threads(sources.length);
+  const failed = Promise.withResolvers<never>();
+  threads.start({ machine, powerOnNs, firmware: false, resume: false, threshold }, () => {
+    bus.stop(3);
+    failed.reject(new Error('a thread of the machine has failed'));
+  });
+  return { ram, all: Promise.race([threads.ended, failed.promise]), stop: () => bus.stop(3) };
 }
 
 /** `threshold` 0: the interpreter alone. Gives RAM back when the machine has ended by itself. */
@@ -71,7 +69,7 @@ export async function runHarts(threshold: number, phases: readonly Phase[]): Pro
 
 /** One program on all harts that does not end by itself. s9 is where a hart says it has moved. */
 export class Hostile {
-  private readonly threads: Threads;
+  private readonly threads: Running;
   private readonly harts: number;
 
   constructor(threshold: number, source: string, harts: number) {
@@ -94,13 +92,6 @@ export class Hostile {
     this.threads.stop();
     await this.threads.all;
   }
-}
-
-function ended(thread: Worker): Promise<void> {
-  return new Promise((resolve, reject) => {
-    thread.once('error', reject);
-    thread.once('exit', () => resolve());
-  });
 }
 
 function sourceOf(phases: readonly Phase[], hart: number): string {

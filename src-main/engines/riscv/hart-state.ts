@@ -1,12 +1,13 @@
 /**
  * One hart's words in the shared memory, by name and from any thread, and its mailbox.
  *
- * poke bits: 1 look at interrupts, 4 wfi, 8 pause or stop, 16 remote fences, 32 started by HSM.
+ * poke bits: 1 look at interrupts, 4 wfi, 8 pause or stop, 16 remote fences, 32 started by HSM,
+ * 64 regions have been made.
  */
 import { at, bankBytes, banked, fieldOffset, hartAt, hartSize } from './layout.ts';
 import type { Narrow, Wide } from './layout.ts';
 
-export const poke = { irq: 1, wfi: 4, attention: 8, remote: 16, start: 32 } as const;
+export const poke = { irq: 1, wfi: 4, attention: 8, remote: 16, start: 32, made: 64 } as const;
 export const remote = { fence: 1, fenceI: 2 } as const;
 
 /**

@@ -6,21 +6,19 @@
 import { HartState, poke, remote } from './hart-state.ts';
 import { at, fieldOffset, machine } from './layout.ts';
 import type { Layout } from './layout.ts';
-import { invokeSignature } from './wasm/compile.ts';
 import type { CoreExports, CoreImports } from './cpu/core.ts';
 import type { Bus } from './devices/bus.ts';
 import { sbiCall } from './boot/sbi.ts';
 import type { Clock } from './ports.ts';
 import { Samples } from './jit/trace.ts';
 import { Translator } from './jit/translator.ts';
-import type { Compiled } from './wasm/compile.ts';
+import type { Workshop } from './jit/workshop.ts';
 import { ran } from './cpu/interpret.ts';
 
 export interface Shared {
   memory: WebAssembly.Memory;
   layout: Layout;
   core: WebAssembly.Module;
-  compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 
 const neverAtFirst = [
@@ -43,7 +41,7 @@ export class Hart {
   private readonly samples: Samples;
   private readonly machineWords: Int32Array;
 
-  constructor(shared: Shared, index: number, bus: Bus, clock: Clock) {
+  constructor(shared: Shared, index: number, bus: Bus, clock: Clock, workshop: Workshop) {
     this.index = index;
     this.shared = shared;
     this.bus = bus;
@@ -53,7 +51,7 @@ export class Hart {
     for (let n = 0; n < layout.harts; n++) this.others.push(new HartState(memory.buffer, n));
     this.machineWords = new Int32Array(memory.buffer, at.machine, 64);
     this.samples = new Samples(memory.buffer, index);
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
     const imports: CoreImports = {
       mmio_load: (_h, pa, size) => this.bus.load(pa >>> 0, size, this.index),
       mmio_store: (_h, pa, size, value) => this.bus.store(pa >>> 0, size, value, this.index),
@@ -61,12 +59,12 @@ export class Hart {
       sbi_call: () => sbiCall(this),
       code_changed: () => this.translator.codeChanged(),
       timer_moved: () => this.timerMoved(),
-      hot: (_h, ip, pc) => (this.translator.hot(ip >>> 0, pc) ? 1 : 0),
+      hot: (_h, ip) => (this.translator.hot(ip >>> 0) ? 1 : 0),
     };
     const e = { memory, table, ...imports };
     this.coreExports = new WebAssembly.Instance(shared.core, { e }).exports;
     this.core = this.coreExports as unknown as CoreExports;
-    this.translator = new Translator(this, table, invokeSignature);
+    this.translator = new Translator(this, table, workshop);
   }
 
   /** Power-on values. Firmware mode starts in M; otherwise in S with the SBI inside the engine. */
@@ -171,6 +169,7 @@ export class Hart {
     const bits = Atomics.and(s.i32, (s.base + fieldOffset('poke')) >> 2, 7);
     if ((bits & poke.remote) !== 0) this.serveRemote();
     if ((bits & poke.start) !== 0 && s.word('hsm') === 2) this.start();
+    if ((bits & poke.made) !== 0) this.translator.install();
     if ((bits & poke.attention) !== 0) this.park();
     // A wfi that was broken off goes on.
     if (s.word('waiting') !== 0) s.poke(poke.wfi);

@@ -9,11 +9,17 @@ import { compileCore } from './cpu/core.ts';
 import { expansionTable } from './cpu/compressed.ts';
 import { HartState } from './hart-state.ts';
 import type { Shared } from './hart.ts';
+import type { Compiled } from './wasm/compile.ts';
 import { at, guestRamBase, layoutOf, machine } from './layout.ts';
 
 export interface MachineOptions {
   ramMib: number;
   harts: number;
+}
+
+/** What its harts share, and what regions of its code are made with. */
+export interface Machine extends Shared {
+  compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 
 export interface BootOptions {
@@ -43,7 +49,7 @@ export function checkMachine(options: MachineOptions): void {
 }
 
 /** `compiled`: the processor, where it is kept; else it is compiled now. */
-export function createShared(options: MachineOptions, compiled = compileCore()): Shared {
+export function createShared(options: MachineOptions, compiled = compileCore()): Machine {
   checkMachine(options);
   const { ramMib, harts } = options;
   const layout = layoutOf(ramMib * 0x10_0000, harts);

@@ -10,7 +10,7 @@ declare namespace WebAssembly {
     readonly length: number;
     set(index: number, value: unknown): void;
     get(index: number): unknown;
-    grow(count: number): number;
+    grow(count: number, value?: unknown): number;
   }
   class Module {
     constructor(bytes: Uint8Array);

@@ -18,6 +18,13 @@ export interface Environment {
   signatures: ReadonlyMap<string, Signature>;
 }
 
+/** A region's code, its place in the table, and those of the places it goes to. */
+export interface PlacedFlow {
+  flow: Flow;
+  slot: number;
+  slotOf: SlotOf;
+}
+
 export interface Emitted {
   bytes: Uint8Array<ArrayBuffer>;
   imports: string[];
@@ -42,16 +49,17 @@ export class ModuleEmitter {
     this.tlbMask = Number(env.constants.get('TLB_MASK')!.value);
   }
 
-  /** One module with the regions as its exports r0, r1, … in their order. */
-  emit(flows: readonly Flow[], slotOf: SlotOf): Emitted {
+  /** One module that puts the regions into the table by itself. */
+  emit(placed: readonly PlacedFlow[]): Emitted {
     this.builder = new ModuleBuilder();
     this.imports = new Map();
-    flows.forEach((flow, n) => {
+    placed.forEach(({ flow, slot, slotOf }, n) => {
       this.code.clear();
       this.body.clear();
       const region = new RegionEmitter(flow, this, slotOf).emit();
       const body = region.finish(this.body);
-      this.builder.addFunction(`r${n}`, invokeSignature, true, body, region.hints);
+      this.builder.addFunction('', invokeSignature, false, body, region.hints);
+      this.builder.place(slot, n);
     });
     return { bytes: this.builder.build(), imports: [...this.imports.keys()] };
   }

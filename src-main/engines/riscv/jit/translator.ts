@@ -1,42 +1,34 @@
 /**
  * One hart's translated code: which physical frame has which regions, in which table slots. Keyed
  * by physical address only, so one translation serves every address space that maps the frame.
+ * Regions come from a workshop, perhaps later; those made of what has been dropped since do not
+ * come into use.
  *
  * A frame that is written after its translation lands in the dirty log (see note_store); the next
  * fence.i drops what came from it. When slots, maps or modules run out, half of the pages are
  * dropped, those first that no TLB has: what runs at the moment stays.
  */
 import {
-  at, contextCount, fieldOffset, frameSize, guestRamBase, hartAt, heatIndex, layoutConstants,
-  machine, tlbBytes,
+  at, contextCount, fieldOffset, frameSize, guestRamBase, hartAt, machine, tlbBytes,
 } from '../layout.ts'; // prettier-ignore
 import type { Hart } from '../hart.ts';
 import { remoteFence } from '../boot/sbi.ts';
-import type { Signature } from '../wasm/module.ts';
-import { flowOf } from './flow.ts';
-import { ModuleEmitter } from './emit.ts';
-import type { Flow } from './flow.ts';
-import { CodePage, exits, formRegion, usualLimits } from './region.ts';
-import type { Limits } from './region.ts';
 import { CounterBlock } from './report.ts';
 import { Trace } from './trace.ts';
 import type { EventKind } from './trace.ts';
+import type { Life, Made, Workshop } from './workshop.ts';
 
-interface Page {
+interface Page extends Life {
   map: number;
-  frame: number;
+  /** Offsets of its regions, and where they stand in the table. */
   slots: Map<number, number>;
-  compiled: Set<number>;
-}
-
-interface Region {
-  offset: number;
-  flow: Flow;
+  wanted: Set<number>;
 }
 
 export const dirtyLogSize = 1024;
 const slotLimit = 60_000;
-const batchLimit = 16;
+/** What becomes hot while so much waits to be made asks again later, if it still is. */
+const waitingMax = 48;
 const dropCounter = {
   rewritten: 'droppedRewritten',
   overrun: 'droppedOverrun',
@@ -44,44 +36,39 @@ const dropCounter = {
 } as const;
 
 export class Translator {
-  limits: Limits = usualLimits;
   /** Kept at once; one is some twelve kilobytes, with what V8 makes of it. */
   regionsMax = 12_000;
   private readonly hart: Hart;
   private readonly table: WebAssembly.Table;
+  private readonly workshop: Workshop;
   private readonly pages = new Map<number, Page>();
-  private readonly freeSlots: number[] = [];
   private readonly freeMaps: number[] = [];
   private readonly stub: unknown;
-  private readonly emitter: ModuleEmitter;
   private readonly flags: Uint8Array;
   private readonly bytes: Uint8Array;
   private readonly words: Uint32Array;
   private readonly halves: Uint16Array;
-  private readonly expand: Uint32Array;
-  private nextSlot = 1;
   private nextMap = 0;
+  private lives = 0;
   private regions = 0;
+  private slots = 0;
+  private waiting = 0;
   private readonly refused = new Set<number>(); // host addresses
   private logSeen = 0;
   private readonly count: CounterBlock;
   private readonly trace: Trace;
 
-  constructor(hart: Hart, table: WebAssembly.Table, _signature: Signature) {
+  constructor(hart: Hart, table: WebAssembly.Table, workshop: Workshop) {
     const { layout, memory } = hart.shared;
     this.hart = hart;
     this.table = table;
+    this.workshop = workshop;
     this.count = new CounterBlock(memory.buffer, hart.index);
     this.trace = new Trace(memory.buffer, hart.index);
-    this.emitter = new ModuleEmitter({
-      constants: layoutConstants,
-      ...hart.shared.compiled,
-    });
     this.flags = new Uint8Array(memory.buffer, at.frameFlags, layout.frames);
     this.bytes = new Uint8Array(memory.buffer);
     this.words = new Uint32Array(memory.buffer);
     this.halves = new Uint16Array(memory.buffer);
-    this.expand = new Uint32Array(memory.buffer, at.expand, 0x1_0000);
     this.stub = hart.coreExports['region_stub'];
     this.table.set(0, this.stub);
   }
@@ -90,80 +77,75 @@ export class Translator {
     return this.count.read();
   }
 
-  /** The interpreter has come by `ip` often: translate from there. */
-  hot(ip: number, _pc: bigint): boolean {
+  /** The interpreter has come by `ip` often: it wants a region there. Says whether it has one. */
+  hot(ip: number): boolean {
     const { layout } = this.hart.shared;
     const frame = (ip - at.ram) >>> 12;
     const offset = ip & (frameSize - 1);
     if (frame >= layout.frames || this.refused.has(ip)) return false;
-    if (this.pages.get(frame)?.compiled.has(offset) === true) return true;
-    if (this.regions >= this.regionsMax || this.slotsUsed() >= slotLimit) this.makeRoom();
-    const started = this.hart.clock.ticks();
-    const regions = this.gather(frame, offset);
-    if (regions.length === 0) {
-      this.refused.add(ip);
-      this.count.add('refused', 1);
-      this.note('refused', frame, offset, 0, 0);
-      return false;
+    const known = this.pages.get(frame);
+    if (known?.slots.has(offset) === true) return true;
+    if (known?.wanted.has(offset) !== true && this.waiting < waitingMax) {
+      if (this.regions >= this.regionsMax || this.slots >= slotLimit) this.makeRoom();
+      const page = this.pages.get(frame) ?? this.openPage(frame);
+      page.wanted.add(offset);
+      this.waiting++;
+      this.workshop.want({ frame, life: page.life, offset });
     }
-    this.translate(this.pages.get(frame) ?? this.openPage(frame), regions);
-    this.count.add('milliseconds', (this.hart.clock.ticks() - started) / 10_000);
-    this.countLive();
-    return true;
+    this.install();
+    return this.pages.get(frame)?.slots.has(offset) === true;
   }
 
-  /** The region at an offset and those it leads to that are warm: a module costs as a region. */
-  private gather(frame: number, entry: number): Region[] {
-    const from = (at.ram + frame * frameSize) >>> 1;
-    const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
-    const compiled = this.pages.get(frame)?.compiled;
-    const regions: Region[] = [];
-    const offsets = new Set([entry]);
-    for (const offset of offsets) {
-      const blocks = formRegion(source, offset, this.limits);
-      if (blocks.size === 0) continue;
-      regions.push({ offset, flow: flowOf(blocks, offset) });
-      if (regions.length >= batchLimit) break;
-      for (const next of exits(blocks)) {
-        if (compiled?.has(next) !== true && this.isWarm(frame, next)) offsets.add(next);
-      }
+  /** Puts in place what has been made. */
+  install(): void {
+    for (;;) {
+      const made = this.workshop.take();
+      if (made === undefined) return;
+      this.place(made);
+      this.countLive();
     }
-    return regions[0]?.offset === entry ? regions : [];
   }
 
-  /** Whether the interpreter has half the reason to have this place translated. */
-  private isWarm(frame: number, offset: number): boolean {
-    const { state } = this.hart;
-    const ip = at.ram + frame * frameSize + offset;
-    const heat = this.halves[((state.base + hartAt.heat) >>> 1) + heatIndex(ip)]!;
-    return heat * 2 >= state.word('threshold');
-  }
-
-  private translate(page: Page, regions: readonly Region[]): void {
+  private place(made: Made): void {
+    const { module, imports, regions, refused, tableLength } = made;
     const { shared, coreExports } = this.hart;
-    const flows = regions.map(({ flow }) => flow);
-    const emitted = this.emitter.emit(flows, (target) => this.slotOf(page, target));
-    const e: Record<string, WebAssembly.ImportValue> = {
-      memory: shared.memory,
-      table: this.table,
-    };
-    for (const name of emitted.imports) e[name] = coreExports[name] as WebAssembly.ImportValue;
-    const module = new WebAssembly.Module(emitted.bytes);
-    const { exports } = new WebAssembly.Instance(module, { e });
-    this.count.add('wasmBytes', emitted.bytes.length);
-    regions.forEach(({ offset, flow }, n) => {
-      const slot = this.slotOf(page, offset);
-      this.table.set(slot, exports[`r${n}`]);
+    this.slots = made.slots;
+    this.waiting -= made.asked;
+    this.count.add('wasmBytes', made.wasmBytes);
+    this.count.add('milliseconds', made.milliseconds);
+    if (module !== null) {
+      const missing = tableLength - this.table.length;
+      if (missing > 0) this.table.grow(Math.max(missing, this.table.length), this.stub);
+      const e: Record<string, WebAssembly.ImportValue> = {
+        memory: shared.memory,
+        table: this.table,
+      };
+      for (const name of imports) e[name] = coreExports[name] as WebAssembly.ImportValue;
+      new WebAssembly.Instance(module, { e });
+    }
+    const bytesEach = Math.round(made.wasmBytes / regions.length);
+    for (const { frame, life, offset, slot, instructions } of regions) {
+      const page = this.pages.get(frame);
+      if (page?.life !== life) {
+        this.table.set(slot, this.stub);
+        continue;
+      }
       this.halves[(page.map + offset) >>> 1] = slot;
-      page.compiled.add(offset);
+      page.slots.set(offset, slot);
+      page.wanted.delete(offset);
       this.regions++;
       this.count.add('regions', 1);
-      let instructions = 0;
-      for (const block of flow.order) instructions += block.count;
       this.count.add('instructions', instructions);
-      const wasmBytes = Math.round(emitted.bytes.length / regions.length);
-      this.note('translated', page.frame, offset, instructions, wasmBytes);
-    });
+      this.note('translated', frame, offset, instructions, bytesEach);
+    }
+    for (const { frame, life, offset } of refused) {
+      const page = this.pages.get(frame);
+      if (page?.life !== life) continue;
+      page.wanted.delete(offset);
+      this.refused.add(at.ram + frame * frameSize + offset);
+      this.count.add('refused', 1);
+      this.note('refused', frame, offset, 0, 0);
+    }
   }
 
   private note(kind: EventKind, frame: number, offset: number, count: number, wasmBytes: number) {
@@ -174,17 +156,7 @@ export class Translator {
   private countLive(): void {
     this.count.set('liveRegions', this.regions);
     this.count.set('livePages', this.pages.size);
-    this.count.set('slots', this.slotsUsed());
-  }
-
-  private slotOf(page: Page, offset: number): number {
-    const known = page.slots.get(offset);
-    if (known !== undefined) return known;
-    const slot = this.freeSlots.pop() ?? this.nextSlot++;
-    if (slot >= this.table.length) this.table.grow(this.table.length);
-    this.table.set(slot, this.stub);
-    page.slots.set(offset, slot);
-    return slot;
+    this.count.set('slots', this.slots);
   }
 
   private openPage(frame: number): Page {
@@ -194,7 +166,8 @@ export class Translator {
     const pool = state.word('mappool');
     const map = this.freeMaps.pop() ?? pool + frameSize * this.nextMap++;
     this.bytes.fill(0, map, map + frameSize);
-    const page: Page = { map, frame, slots: new Map(), compiled: new Set() };
+    const life = ++this.lives;
+    const page: Page = { frame, life, map, slots: new Map(), wanted: new Set() };
     this.pages.set(frame, page);
     this.words[(state.word('mapdir') >>> 2) + frame] = map;
     this.flags[frame] = 1;
@@ -207,22 +180,16 @@ export class Translator {
   }
 
   private drop(page: Page, why: 'rewritten' | 'overrun' | 'full'): void {
-    for (const slot of page.slots.values()) {
-      this.table.set(slot, this.stub);
-      this.freeSlots.push(slot);
-    }
+    for (const slot of page.slots.values()) this.table.set(slot, this.stub);
+    this.workshop.forget({ frame: page.frame, life: page.life });
     this.bytes.fill(0, page.map, page.map + frameSize);
     this.words[(this.hart.state.word('mapdir') >>> 2) + page.frame] = 0;
     this.freeMaps.push(page.map);
     this.pages.delete(page.frame);
-    this.regions -= page.compiled.size;
-    this.count.add(dropCounter[why], page.compiled.size);
-    this.note(why, page.frame, 0, page.compiled.size, 0);
+    this.regions -= page.slots.size;
+    this.count.add(dropCounter[why], page.slots.size);
+    this.note(why, page.frame, 0, page.slots.size, 0);
     this.countLive();
-  }
-
-  private slotsUsed(): number {
-    return this.nextSlot - 1 - this.freeSlots.length;
   }
 
   private makeRoom(): void {

@@ -5,6 +5,7 @@
  */
 import { Bus } from '../devices/bus.ts';
 import { at, machine } from '../layout.ts';
+import type { Machine } from '../machine.ts';
 import { checkMachine, createShared, guestRam, prepareBoot } from '../machine.ts';
 import type { BootOptions, MachineOptions } from '../machine.ts';
 import type { ConsolePort } from '../ports.ts';
@@ -79,7 +80,8 @@ export async function run(options: RunOptions): Promise<Ended> {
   }
 }
 
-async function runOn(threads: Threads, shared: Shared, options: RunOptions): Promise<Ended> {
+async function runOn(threads: Threads, machine: Machine, options: RunOptions): Promise<Ended> {
+  const shared: Shared = machine;
   const { from, devices: makes } = options;
   const resume = 'saved' in from ? from : undefined;
   const board = 'saved' in from ? goOn(shared, makes, from) : powerOn(shared, makes, from);
@@ -87,7 +89,7 @@ async function runOn(threads: Threads, shared: Shared, options: RunOptions): Pro
   const lines = new ConsoleLines(options.console, board);
   const threshold = options.threshold ?? defaultThreshold;
   const firmware = 'firmware' in from && from.firmware !== undefined;
-  const start = { shared, powerOnNs, firmware, resume: resume !== undefined, threshold };
+  const start = { machine, powerOnNs, firmware, resume: resume !== undefined, threshold };
   threads.start(start, () => bus.stop(stopReasons.failure));
   options.onPower?.({
     memory: shared.memory,

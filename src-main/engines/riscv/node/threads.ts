@@ -1,51 +1,64 @@
 /**
- * The threads of a machine: one a hart, and the timekeeper's. They are made before the machine is,
- * for loading their code takes as long as compiling the processor.
+ * The threads of a machine: one a hart, the workshop's and the timekeeper's. They are made before
+ * the machine is, for loading their code takes as long as compiling the processor.
  *
  *   const threads = new Threads(harts);  …  threads.start(…); await threads.ended;
  *
  * Must hold: either `start` or `discard` is called.
  */
-import { Worker } from 'node:worker_threads';
-import type { Shared } from '../hart.ts';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Machine } from '../machine.ts';
 import type { TimeStart } from './time-worker.ts';
 import type { HartEnded, HartStart } from './worker.ts';
+import type { WorkshopStart } from './workshop-worker.ts';
+
+export type MachineStart = Omit<HartStart, 'index' | 'shared' | 'workshop'> & { machine: Machine };
 
 export class Threads {
   readonly ended: Promise<unknown>;
   /** As the harts' threads said, each when it ended. */
   readonly harts: HartEnded[] = [];
   private readonly hartThreads: Worker[];
+  private readonly workshop: Worker;
   private readonly timeThread: Worker;
+  private readonly all: readonly Worker[];
   private failed: (() => void) | undefined;
   private hasFailed = false;
 
   constructor(harts: number) {
     const hart = new URL('./worker.ts', import.meta.url);
     this.hartThreads = Array.from({ length: harts }, () => new Worker(hart));
+    this.workshop = new Worker(new URL('./workshop-worker.ts', import.meta.url));
     this.timeThread = new Worker(new URL('./time-worker.ts', import.meta.url));
+    this.all = [...this.hartThreads, this.workshop, this.timeThread];
     for (const thread of this.hartThreads) {
       thread.on('message', (ended: HartEnded) => this.harts.push(ended));
     }
-    this.ended = Promise.all([...this.hartThreads, this.timeThread].map((each) => this.end(each)));
+    this.ended = Promise.all(this.all.map((each) => this.end(each)));
   }
 
   /** `failed` is called when a thread ends by an error. */
-  start(start: Omit<HartStart, 'index'> & { shared: Shared }, failed: () => void): void {
+  start({ machine, ...start }: MachineStart, failed: () => void): void {
     this.failed = failed;
     if (this.hasFailed) failed();
+    const { memory, layout, core, compiled } = machine;
+    const { powerOnNs } = start;
+    const channels = this.hartThreads.map(() => new MessageChannel());
+    const harts = channels.map(({ port2 }) => port2);
+    const plans: WorkshopStart = { plans: { memory, layout, compiled }, harts };
+    this.workshop.postMessage(plans, harts);
     this.hartThreads.forEach((thread, index) => {
-      const message: HartStart = { ...start, index };
-      thread.postMessage(message);
+      const workshop = channels[index]!.port1;
+      const message: HartStart = { ...start, index, shared: { memory, layout, core }, workshop };
+      thread.postMessage(message, [workshop]);
     });
-    const { shared, powerOnNs } = start;
-    const time: TimeStart = { memory: shared.memory, layout: shared.layout, powerOnNs };
+    const time: TimeStart = { memory, layout, powerOnNs };
     this.timeThread.postMessage(time);
   }
 
   /** For a machine that could not be made. */
   async discard(): Promise<void> {
-    await Promise.all([...this.hartThreads, this.timeThread].map((each) => each.terminate()));
+    await Promise.all(this.all.map((each) => each.terminate()));
   }
 
   private end(thread: Worker): Promise<void> {

@@ -4,10 +4,12 @@
  * through the shared memory.
  */
 import { parentPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import { Bus } from '../devices/bus.ts';
 import { Hart } from '../hart.ts';
 import type { Shared } from '../hart.ts';
 import { nodeClock } from './clock.ts';
+import { RemoteWorkshop } from './remote-workshop.ts';
 
 export interface HartStart {
   index: number;
@@ -16,6 +18,7 @@ export interface HartStart {
   firmware: boolean;
   resume: boolean;
   threshold: number;
+  workshop: MessagePort;
 }
 
 /** What a hart's thread says when the machine has stopped. */
@@ -27,9 +30,10 @@ export interface HartEnded {
 
 parentPort?.once('message', (start: HartStart) => {
   const { shared, index } = start;
+  const workshop = new RemoteWorkshop(start.workshop);
   const clock = nodeClock(start.powerOnNs, shared.memory);
   const bus = new Bus(shared.memory, shared.layout, clock);
-  const hart = new Hart(shared, index, bus, clock);
+  const hart = new Hart(shared, index, bus, clock, workshop);
   if (start.resume) hart.resume();
   else hart.reset(start.firmware);
   hart.state.setWord('threshold', start.threshold);
@@ -41,5 +45,6 @@ parentPort?.once('message', (start: HartStart) => {
   } finally {
     const ended: HartEnded = { index, retired: hart.retired(), jit: hart.translator.statistics() };
     parentPort?.postMessage(ended);
+    workshop.close();
   }
 });

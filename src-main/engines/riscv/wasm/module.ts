@@ -44,6 +44,8 @@ export class ModuleBuilder {
   private readonly types: Signature[] = [];
   private readonly imports: Import[] = [];
   private readonly functions: Func[] = [];
+  private readonly placed: { slot: number; ordinal: number }[] = [];
+
   constructor() {
     bodies.clear();
   }
@@ -70,6 +72,11 @@ export class ModuleBuilder {
     bodies.u32(body.length);
     bodies.append(body);
     return this.imports.length + this.functions.length - 1;
+  }
+
+  /** Instantiation puts the function that was added as number `ordinal` into the table. */
+  place(slot: number, ordinal: number): void {
+    this.placed.push({ slot, ordinal });
   }
 
   build(): Uint8Array<ArrayBuffer> {
@@ -116,12 +123,26 @@ export class ModuleBuilder {
         b.u32(this.imports.length + n);
       });
     });
+    this.elements(out);
     this.branchHints(out);
     section(out, 10, (b) => {
       b.u32(this.functions.length);
       b.append(bodies);
     });
     return out.take();
+  }
+
+  private elements(out: Bytes): void {
+    if (this.placed.length === 0) return;
+    section(out, 9, (b) => {
+      b.u32(this.placed.length);
+      for (const { slot, ordinal } of this.placed) {
+        b.all([0, 0x41]);
+        b.s32(slot);
+        b.all([0x0b, 1]);
+        b.u32(this.imports.length + ordinal);
+      }
+    });
   }
 
   /** The section of the branch hinting proposal, which stands before the code. */

@@ -17,7 +17,7 @@ import { generator } from '../../../isa/random.ts';
 import { qemuJudge } from '../../../isa/qemu.ts';
 
 const firstSeed = Number(process.env['NYMPH_SEED'] ?? 1);
-const rounds = Number(process.env['NYMPH_ROUNDS'] ?? 165);
+const rounds = Number(process.env['NYMPH_ROUNDS'] ?? 220);
 const inOneImage = 55;
 
 const random = generator(firstSeed + 1234);
@@ -29,7 +29,9 @@ const cut = () => {
 };
 const inDrops = () =>
   ours({ name: 'translator in drops', threshold: 1 }, { random, max: 40 });
-const variants = [() => tiny!, cut, inDrops];
+const late = () =>
+  ours({ name: 'translator that is late', threshold: 1, late: 1 + random(6) });
+const variants = [() => tiny!, cut, inDrops, late];
 
 const judge = qemuJudge();
 const qemu: Runner[] = judge ? [{ name: 'qemu', run: judge.run }] : [];
