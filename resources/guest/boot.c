@@ -6,7 +6,8 @@
  *   nymph.rootfs=ext4        its type; without it every type that the kernel knows is tried
  *   nymph.rootflags=...      mount options     ro | rw      mount read-only (default: rw)
  *   nymph.init=/sbin/init    else /sbin/init, /etc/init, /bin/init, /bin/sh, as the kernel does
- *   nymph.agent=/dev/ttyS7   the line to the host; without it there is no agent
+ *   nymph.agent=/dev/ttyS7   the line to the host; without it there is no agent. Of several, parted
+ *                            by commas, the first that appears
  *   nymph.hostname=NAME
  * A file /modules/order in the boot file system names kernel modules, loaded before all else.
  * What fails is told in one sentence on the console and to the host; then the machine ends with
@@ -18,6 +19,7 @@
 #include <linux/wait.h>
 
 #define DEVICE_WAIT_MS 5000
+#define LINE_WAIT_MS 1000
 /* With a newline: older kernels read on behind what was written. */
 #define BOOT_EXIT_CODE "3\n"
 
@@ -104,12 +106,42 @@ static void load_modules(void) {
   sys1(__NR_close, folder);
 }
 
+static int hung_up(int fd) {
+  struct { long seconds, nanoseconds; } none = {0, 0};
+  struct pollfd polled = {fd, 0, 0};
+  sys5(__NR_ppoll, &polled, 1, &none, NULL, 8);
+  return polled.revents & POLLHUP;
+}
+
+/* A port of virtio-serial appears a moment after its driver, and its far end a moment later. */
+static long open_any_line(const char *devices) {
+  char device[64];
+  long fd = -ENOENT;
+  for (;;) {
+    size n = 0;
+    while (devices[n] && devices[n] != ',' && n < sizeof device - 1) {
+      device[n] = devices[n];
+      n++;
+    }
+    device[n] = 0;
+    for (int waited = 0; waited <= LINE_WAIT_MS; waited += 5) {
+      if (fd < 0) fd = open_line(device);
+      if (fd >= 0 && !hung_up((int)fd)) return fd;
+      if (devices[n] != ',') return fd; /* nothing else to turn to: as it is */
+      sleep_ms(5);
+    }
+    if (fd >= 0) sys1(__NR_close, fd);
+    fd = -ENOENT;
+    devices += n + 1;
+  }
+}
+
 static void start_agent(char **argv) {
   const char *device = word("nymph.agent", 0);
   if (!device || !device[0]) return;
   if (sys2(__NR_pipe2, ready_pipe, O_CLOEXEC | O_NONBLOCK)) return;
   /* Opened before the fork: the agent may run only after /dev has moved to the real root. */
-  long fd = open_line(device);
+  long fd = open_any_line(device);
   long null = sys4(__NR_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
   agent_pid = fork();
   if (agent_pid != 0) {

@@ -40,6 +40,8 @@ export interface ClientOptions {
   timers: Timers;
   /** Random bytes (at most 512) for the guest's random pool, said with every hello. */
   seed?: () => Uint8Array;
+  /** What may be on the way to the agent at once, if its line takes more than any does. */
+  windowBytes?: number;
 }
 
 export interface CommandRequest {
@@ -92,7 +94,7 @@ export class AgentClient {
   private closed = false;
 
   constructor(line: Line, options: ClientOptions) {
-    this.paced = new PacedLine((bytes) => line.write(bytes));
+    this.paced = new PacedLine((bytes) => line.write(bytes), options.windowBytes);
     this.timers = options.timers;
     this.seed = options.seed;
     this.nonce = options.nonce >>> 0 || 1;

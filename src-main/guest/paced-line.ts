@@ -1,6 +1,6 @@
 /**
- * Sends frames to a guest no faster than its agent takes them: at most `lineWindowBytes` are on
- * the way at any time.
+ * Sends frames to a guest no faster than its agent takes them: at most a window of bytes is on the
+ * way at any time, `lineWindowBytes` where nothing else is known of the line.
  *
  * Why: a User Mode Linux serial port whose 4 kB input buffer was full once never wakes up again
  * (arch/um throttles its input and forgets to take that back). Below that it loses nothing.
@@ -19,14 +19,17 @@ const queueBytesMax = 8 * 1024 * 1024;
 
 export class PacedLine {
   private readonly write: (bytes: Uint8Array) => void;
+  private readonly windowBytes: number;
   private queue: Uint8Array[] = [];
   private queuedBytes = 0;
   private sent = 0;
   private acknowledged = 0;
   private inPieces = false;
 
-  constructor(write: (bytes: Uint8Array) => void) {
+  /** Two windows must fit whatever stands between us and the agent. */
+  constructor(write: (bytes: Uint8Array) => void, windowBytes = lineWindowBytes) {
     this.write = write;
+    this.windowBytes = windowBytes;
   }
 
   /** Bytes written since the last restart, hellos not counted. */
@@ -75,9 +78,9 @@ export class PacedLine {
   private pump(): void {
     for (;;) {
       const first = this.queue[0];
-      const room = lineWindowBytes - (this.sent - this.acknowledged);
+      const room = this.windowBytes - (this.sent - this.acknowledged);
       if (!first || room <= 0) return;
-      if (first.length > room && (first.length <= lineWindowBytes && !this.inPieces)) return;
+      if (first.length > room && (first.length <= this.windowBytes && !this.inPieces)) return;
       const piece = first.subarray(0, room);
       this.write(piece);
       this.sent += piece.length;

@@ -124,6 +124,8 @@ export interface RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  /** What may be on the way to the agent at once, if its line takes more than any does. */
+  readonly agentWindowBytes?: number;
   /** The path of a unix socket on which `CONNECT PORT` leads to a stream socket of the guest. */
   readonly vsock?: string;
   /** What the guest calls a console's terminal (`/dev/tty0`) and a network card (`vec0`). */

@@ -395,7 +395,7 @@ export class Driver {
   }
 
   private linkGuest(running: RunningMachine): GuestLink {
-    const guest = new GuestLink(running.agentPipe, running.guestNames, {
+    const guest = new GuestLink(running, {
       onUserland: () => {
         if (this.running !== running) return;
         this.bootMs ??= running.ours ? Math.round(clock.elapsedMs() - this.startedAtMs) : undefined;

@@ -7,7 +7,7 @@ import { Refusal } from '../../base/refusal.ts';
 import { AgentClient } from '../../guest/agent-client.ts';
 import type { OutputListener } from '../../guest/exec-session.ts';
 import type { GuestStats } from '../../guest/stats.ts';
-import type { BytePipe, GuestNames, InnerProgram } from '../../machine/engine.ts';
+import type { GuestNames, InnerProgram, RunningMachine } from '../../machine/engine.ts';
 import { clock } from './clock.ts';
 
 /** Long enough for a loaded host; a guest without the agent is up when its kernel answers. */
@@ -31,6 +31,7 @@ export type GuestFacts = {
   architecture: string;
 };
 
+type Reached = Pick<RunningMachine, 'agentPipe' | 'agentWindowBytes' | 'guestNames'>;
 type Addresses = { network: string; addresses: string[] }[];
 
 export class GuestLink {
@@ -44,7 +45,10 @@ export class GuestLink {
   private stopStats?: () => void;
   private linger?: NodeJS.Timeout;
 
-  constructor(pipe: BytePipe, names: GuestNames, on: GuestListeners) {
+  constructor(
+    { agentPipe: pipe, guestNames: names, agentWindowBytes: windowBytes }: Reached,
+    on: GuestListeners,
+  ) {
     this.on = on;
     this.names = names;
     this.client = new AgentClient(
@@ -64,6 +68,7 @@ export class GuestLink {
           clear: (handle) => clearTimeout(handle as NodeJS.Timeout),
         },
         seed: () => new Uint8Array(randomBytes(256)),
+        windowBytes,
       },
     );
     this.client.onStarted((hello) => this.started(hello));

@@ -33,7 +33,9 @@ export const vsockFile = 'vsock';
 
 /** Which virtio slot holds what; an empty one can be filled while the machine runs. */
 export const slots = {
-  random: 0,
+  /** The agent's line: the first of all, so that its port is /dev/vport0p1. */
+  port: 0,
+  /** The same as a console, hvc0, for a kernel that does not know ports. */
   agent: 1,
   /** Consoles 1 and following; console 0 is the serial line. */
   consoles: 2,
@@ -43,7 +45,8 @@ export const slots = {
   vsock: 22,
   keyboard: 23,
   shares: 24,
-  count: 28,
+  random: 28,
+  count: 29,
 } as const;
 
 export const disksMax = slots.nics - slots.disks;
@@ -54,8 +57,8 @@ export function slotDevice(slot: number): string {
   return `${(board.virtio + slot * board.virtioStride).toString(16)}.virtio_mmio`;
 }
 
-/** The guest's names: /dev/hvc0 is the agent's, as the first virtio console. */
-export const agentDevice = '/dev/hvc0';
+/** The guest's names of the agent's line, the best first; /dev/hvc0 is the first virtio console. */
+export const agentDevices = ['/dev/vport0p1', '/dev/hvc0'];
 
 export function consoleDevice(console: number): string {
   return console === 0 ? '/dev/ttyS0' : `/dev/hvc${console}`;
@@ -66,7 +69,11 @@ export function rootDevice(partition: number): string {
 }
 
 /** The kernel's command line; `console` is the guest's name of the terminal it speaks on. */
-export function bootArguments(plan: Pick<LaunchPlan, 'name' | 'spec'>, console: string): string {
+export function bootArguments(
+  plan: Pick<LaunchPlan, 'name' | 'spec'>,
+  console: string,
+  agent: readonly string[] = agentDevices,
+): string {
   const { spec } = plan;
   return [
     `console=${console}`,
@@ -75,7 +82,7 @@ export function bootArguments(plan: Pick<LaunchPlan, 'name' | 'spec'>, console: 
     'panic=-1',
     `nymph.root=${rootDevice(spec.rootPartition)}`,
     `nymph.rootfs=${spec.rootFilesystem}`,
-    `nymph.agent=${agentDevice}`,
+    `nymph.agent=${agent.join()}`,
     `nymph.hostname=${plan.name}`,
     // The kernel's own names, by which we know the cards.
     'net.ifnames=0',

@@ -65,7 +65,7 @@ export function innerBoot(
   const tree = deviceTree({
     harts: 1,
     ramBytes: memoryMib * mib,
-    bootArguments: bootArguments(plan, innerConsole(0)),
+    bootArguments: bootArguments(plan, innerConsole(0), ['/dev/hvc0']),
     initrd: { start: initramfsAt, end: initramfsAt + initramfs.length },
     seed,
     // Disks and cards also where there are none yet.

@@ -23,7 +23,7 @@ export const headBytesMax = 1 << 16;
 /** Of which a state has a small part; a device that holds much may use the rest. */
 export const stateBytesMax = 1 << 26;
 
-const version = 1;
+const version = 2;
 const magic = [0x8e, 0x4e, 0x59, 0x4d, 0x50, 0x48, 0x53, 0x0a]; // .NYMPHS\n
 const recordBytes = 40;
 const digestBytes = 32;

@@ -21,6 +21,7 @@ import { VirtioRandom } from '../devices/virtio/random.ts';
 import { jitReport } from '../jit/report.ts';
 import { reasonFile, slots, vsockFile, type MachineFile } from '../machine-file.ts';
 import type { ConsolePort } from '../ports.ts';
+import { AgentLine } from './agent-line.ts';
 import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
 import { FrameSlots } from './frame-slots.ts';
@@ -82,6 +83,7 @@ async function main(): Promise<number> {
   const onRoom = () => machine?.ring();
   const consoles = file.layout.consoles.map((fds) => new PipeConsole(fds, onRoom));
   const agent = new PipeConsole(file.layout.agent, onRoom);
+  const line = new AgentLine(agent);
   const frames = new FrameSlots(file.layout.nics.map(({ near }) => near));
   const console0 = consoles[0]!;
   const first: ConsolePort = {
@@ -119,7 +121,7 @@ async function main(): Promise<number> {
       const { shares } = file;
       const parts = { frames, plugs, balloon, keyboard, sockets, saving, shares };
       const from = resume === undefined ? bootOf(file) : await savedOf(resume);
-      const ended = await powerOn(from, { first, consoles, agent, ...parts }, (power) => {
+      const ended = await powerOn(from, { first, consoles, line, ...parts }, (power) => {
         machine = power;
       });
       const over = ended.reason === 'poweroff' || (ended.reason === 'reset' && keyboard.asked);
@@ -145,7 +147,7 @@ function mustBeOn(machine: Power | undefined): Power {
 type Parts = {
   first: ConsolePort;
   consoles: PipeConsole[];
-  agent: PipeConsole;
+  line: AgentLine;
   frames: FrameSlots;
   plugs: Plugs;
   balloon: Balloon;
@@ -182,13 +184,14 @@ async function savedOf(path: string): Promise<Resume> {
 
 async function powerOn(
   from: Boot | Resume,
-  { first, consoles, agent, frames, plugs, balloon, keyboard, sockets, saving, shares }: Parts,
+  { first, consoles, line, frames, plugs, balloon, keyboard, sockets, saving, shares }: Parts,
   onPower: (machine: Power) => void,
 ): Promise<Ended> {
   const devices = new Array<Make | null>(slots.count).fill(null);
   devices[slots.random] = (wiring) =>
     new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) });
-  devices[slots.agent] = (wiring) => new VirtioConsole(wiring, agent, 80, 24);
+  devices[slots.port] = line.portMaker();
+  devices[slots.agent] = line.consoleMaker();
   devices[slots.balloon] = balloon.maker();
   devices[slots.keyboard] = keyboard.maker();
   devices[slots.vsock] = sockets.maker();

@@ -53,6 +53,8 @@ export class PortableMachine implements RunningMachine {
   readonly exited: Promise<ExitReport>;
   readonly consoles: readonly BytePipe[];
   readonly agentPipe: BytePipe;
+  /** Two of them fit into what `VirtioSerial` keeps. */
+  readonly agentWindowBytes = 24 << 10;
   readonly vsock: string;
   readonly returnsFreeMemory = true;
   readonly insideRoot: InsideRoot;

@@ -13,6 +13,7 @@ import { VirtioConsole } from '../../../../../src-main/engines/riscv/devices/vir
 import type { VirtioDevice } from '../../../../../src-main/engines/riscv/devices/virtio/device.ts';
 import { VirtioNet } from '../../../../../src-main/engines/riscv/devices/virtio/net.ts';
 import { VirtioRandom } from '../../../../../src-main/engines/riscv/devices/virtio/random.ts';
+import { VirtioSerial } from '../../../../../src-main/engines/riscv/devices/virtio/serial.ts';
 import { VirtioVsock } from '../../../../../src-main/engines/riscv/devices/virtio/vsock.ts';
 import { at, guestRamBase, layoutOf } from '../../../../../src-main/engines/riscv/layout.ts';
 import { generator, pick } from '../../../../isa/random.ts';
@@ -62,6 +63,7 @@ class World {
       new VirtioRandom(wiring(3), { fill: (into) => void into.fill(1) }),
       new VirtioBalloon(wiring(4), { discard: (offset, length) => this.inRam(offset, length) }),
       new VirtioVsock(wiring(5), { connect: () => null, onConnect: () => undefined }),
+      new VirtioSerial(wiring(6), { write: () => undefined, onInput }),
     ];
     this.before = this.outside();
   }
@@ -112,7 +114,7 @@ test('any access to any device address is answered', async () => {
   const world = new World();
   const places = [
     [board.virtio, board.virtioCount * 0x1000], [board.plic, 0x400_0000], [board.uart, 16],
-    [board.plic + 0x20_0000, 0x3000], [board.rtc, 64], [board.virtio, 6 * 0x1000], [0, 2 ** 31],
+    [board.plic + 0x20_0000, 0x3000], [board.rtc, 64], [board.virtio, 7 * 0x1000], [0, 2 ** 31],
     [board.virtio, 0x200], [board.plic, 0x200],
   ] as const; // prettier-ignore
   for (let n = 0; n < rounds * 20; n++) {
@@ -134,7 +136,7 @@ const table = 0x1000;
 function lie(random: Random, world: World, slot: number): void {
   const registers = world.bus.virtio[slot]!;
   const store = (offset: number, value: number) => registers.store(offset, 4, value);
-  for (let queue = 0; queue < 4; queue++) {
+  for (let queue = 0; queue < 6; queue++) {
     store(0x30, queue);
     store(0x38, random(12) === 0 ? anyWord(random) : pick(random, [1, 2, 8, 64, 256, 1024]));
     for (const offset of [0x80, 0x90, 0xa0]) {
@@ -154,7 +156,7 @@ function lie(random: Random, world: World, slot: number): void {
     world.ram.setUint16(n + 12, random(8), true);
     world.ram.setUint16(n + 14, random(10), true);
   }
-  store(0x50, random(10) === 0 ? anyWord(random) : random(4));
+  store(0x50, random(10) === 0 ? anyWord(random) : random(6));
 }
 
 /** A request for the disk of which every part is a lie now and then. */
@@ -212,7 +214,7 @@ test('queues that lie harm nobody', { timeout: 120_000 }, async () => {
       for (const take of world.input) take(bytes);
     }
     await world.service();
-    for (let queue = 0; queue < 4; queue++) {
+    for (let queue = 0; queue < 6; queue++) {
       world.bus.virtio[n % world.devices.length]!.store(0x50, 4, queue);
     }
     await world.service();
