@@ -54,7 +54,10 @@ static uint32_t sequential_run(int copy) {
   return FILE_BYTES;
 }
 
-/* lan: one machine sends, the other, at the address `peer`, takes and says when it has all. */
+/*
+ * lan: one machine sends, the other, at the address `peer`, takes and says when it has all. Copies
+ * have ports of their own.
+ */
 
 enum { PORT = 5201, STREAM_BYTES = 48 << 20, PIECE = 128 << 10, TRIES_MAX = 600 };
 
@@ -79,8 +82,8 @@ static void set_up(const char *card) {
   close(fd);
 }
 
-static int connected(void) {
-  struct sockaddr_in peer = address_of(word("peer", "127.0.0.1"), PORT);
+static int connected(int copy) {
+  struct sockaddr_in peer = address_of(word("peer", "127.0.0.1"), PORT + copy);
   for (int attempt = 0; attempt < TRIES_MAX; attempt++) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (!connect(fd, (struct sockaddr *)&peer, sizeof peer)) return fd;
@@ -93,10 +96,9 @@ static int connected(void) {
 static int stream;
 
 static void lan_prepare(int copy) {
-  (void)copy;
   if (*word("card", "")) set_up(word("card", ""));
   buffer = calloc(1, PIECE);
-  stream = connected();
+  stream = connected(copy);
 }
 
 static uint32_t lan_run(int copy) {
@@ -115,9 +117,8 @@ static uint32_t lan_run(int copy) {
 /* sink: the other side of `lan`; it ends with the connection, as often as there is one. */
 
 static uint32_t sink_run(int copy) {
-  struct sockaddr_in own = address_of("0.0.0.0", PORT);
+  struct sockaddr_in own = address_of("0.0.0.0", PORT + copy);
   int door = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-  (void)copy;
   if (*word("card", "")) set_up(word("card", ""));
   setsockopt(door, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(door, (struct sockaddr *)&own, sizeof own) || listen(door, 4)) fail("listen");

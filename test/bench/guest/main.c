@@ -14,10 +14,12 @@
 #include "work.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -139,6 +141,8 @@ static void run_row(const struct row *row, int copies, int repeats) {
   fflush(stdout);
   for (int copy = 0; copy < copies; copy++) {
     if (fork()) continue;
+    /* Also where the bench kills us. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(go[1]);
     close(said[0]);
     copy_of(row, copy, repeats, go[0], said[1]);

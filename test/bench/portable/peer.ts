@@ -62,7 +62,8 @@ export function words(job: Job, names: { disk: string; card: string }): string {
 
 export const memoryMib = 512;
 
-const patienceMs = 400_000;
+/** Only what hangs takes as long. */
+const patienceMs = 900_000;
 const running = new Set<ChildProcess>();
 
 export function killAll(): void {
@@ -72,7 +73,7 @@ export function killAll(): void {
 /** Starts it; `runs` settles when the guest has done all. `also` counts as part of it. */
 export function follow(
   command: Command, also: readonly number[] = [],
-): { runs: Promise<Runs>; pid: number; kill(): void } {
+): { runs: Promise<Runs>; pid: number; lastWords(): string; kill(): void } {
   const child = spawn(command.program, command.args, {
     stdio: ['ignore', 'pipe', 'pipe', ...(command.fd === undefined ? [] : [command.fd])],
     env: { ...process.env, ...command.env },
@@ -92,14 +93,14 @@ export function follow(
   const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
   const runs = new Promise<Runs>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', () => {
+    child.once('close', (code, signal) => {
       clearTimeout(timer);
       running.delete(child);
       if (listener.isDone) resolve(listener.runs);
-      else reject(new Error(`${command.program} ended early:\n${said}`));
+      else reject(new Error(`${command.program} ended early, ${signal ?? code}:\n${said}`));
     });
   });
-  return { runs, pid, kill: () => child.kill('SIGKILL') };
+  return { runs, pid, lastWords: () => said, kill: () => child.kill('SIGKILL') };
 }
 
 function cpuMsOf(pids: readonly number[]): number {

@@ -150,11 +150,19 @@ class Measurement {
     const sink = follow(peer.command({
       ...job, rows: ['sink'], cable: { fd: ends[1], own: far, peer: near },
     }));
+    let kill = () => {};
     try {
-      sink.runs.catch(() => {});
+      // It waits for the first to end; where it ends by itself, there is nobody to send to.
+      const ended = sink.runs.then(() => Promise.reject(new Error('the second machine has ended')));
+      ended.catch(() => {});
       const cable = { fd: ends[0], own: near, peer: far };
-      return await follow(peer.command({ ...job, cable }), [sink.pid]).runs;
+      const first = follow(peer.command({ ...job, cable }), [sink.pid]);
+      kill = () => first.kill();
+      return await Promise.race([first.runs, ended]);
+    } catch (thrown) {
+      throw new Error(`${String(thrown)}\nThe second machine:\n${sink.lastWords()}`);
     } finally {
+      kill();
       sink.kill();
       for (const fd of ends) close(fd);
     }

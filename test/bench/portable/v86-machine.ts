@@ -25,8 +25,15 @@ interface Emulator {
   add_listener(event: 'serial0-output-byte', listener: (byte: number) => void): void;
   add_listener(event: 'net0-send', listener: (frame: Uint8Array) => void): void;
   bus: { send(event: 'net0-receive', frame: Uint8Array): void };
+  v86?: { cpu: { devices: { virtio_net?: { virtio: Virtio } } } };
 }
 
+interface Virtio {
+  device_status: number;
+  queues: { has_request(): boolean }[];
+}
+
+const driverOk = 4;
 const wanted = JSON.parse(process.argv[2]!) as MachineWords;
 const { V86 } = (await import(pathToFileURL(join(wanted.library, 'libv86.mjs')).href)) as {
   V86: new (options: object) => Emulator;
@@ -54,7 +61,11 @@ emulator.add_listener('serial0-output-byte', (byte) => {
 });
 if (wanted.cable !== undefined) joinCable(wanted.cable);
 
-/** Looked at between the slices in which v86 runs. */
+/**
+ * Looked at between the slices in which v86 runs. A frame for which the guest has no buffer is left
+ * in the socket: v86 loses it, so that TCP stands still most of the time; and before the driver has
+ * queues, v86 takes whatever lies at the beginning of memory for one.
+ */
 function joinCable(fd: number): void {
   const send = libc('long send(int fd, const void *bytes, size_t size, int flags)');
   const receive = libc('long recv(int fd, void *bytes, size_t size, int flags)');
@@ -62,8 +73,13 @@ function joinCable(fd: number): void {
   emulator.add_listener('net0-send', (frame) => {
     send(fd, frame, frame.length, linux.MSG_DONTWAIT | linux.MSG_NOSIGNAL);
   });
+  const hasRoom = (): boolean => {
+    const virtio = emulator.v86?.cpu.devices.virtio_net?.virtio;
+    if (virtio === undefined || (virtio.device_status & driverOk) === 0) return false;
+    return virtio.queues[0]?.has_request() === true;
+  };
   const look = () => {
-    for (let count = 0; count < 64; count++) {
+    for (let count = 0; count < 64 && hasRoom(); count++) {
       const size = receive(fd, arena, arena.length, linux.MSG_DONTWAIT);
       if (size <= 0) break;
       emulator.bus.send('net0-receive', arena.slice(0, size));

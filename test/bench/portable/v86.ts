@@ -29,7 +29,7 @@ export const v86: Peer = {
   name: 'v86',
   architecture: 'i386',
   hartsMax: 1,
-  cannot: { gcc: 'its process runs out of memory for translated code' },
+  cannot: {},
   obstacle: () => compilerObstacle('i386'),
   async prepare(say) {
     const { kernel, modules } = await debianKernel(say);
