@@ -90,13 +90,13 @@ const wide = [
   'scounteren', 'senvcfg', 'satp', 'stimecmp', 'misa', 'fueltop', 'ftval', 'mmiopa', 'resvalue',
   'sigb', 'instretoff', 'sighi', 'siglo', 'pmpcfg0', 'faultpc',
   'mtval2', 'mtinst', 'vsdeadline', 'deepdeadline', 'mtimecmp', 'fsgate', 'faulttval2', 'walkat',
-  'walkgpa', 'walkbig',
+  'walkgpa', 'walkbig', 'codedelta',
 ] as const; // prettier-ignore
 // fflags and frm stand together: translated code looks at both with one load.
 const narrow = [
   'fflags', 'frm', 'priv', 'poke', 'irq', 'fault', 'tlb', 'hartid', 'ctxnext', 'gen', 'resaddr',
   'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'waiting', 'sbi', 'fuel',
-  'fetchpage', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
+  'codemap', 'threshold', 'hsm', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping',
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
   'seendirty', 'intranslated', 'virt', 'faultgva', 'faultinst', 'walkfault',
   'walkperm', 'walkinst', 'walkhost', 'walklevel', 'walkstage', 'faultstage', 'nests', 'deepbank',
@@ -111,11 +111,11 @@ export type Narrow = (typeof narrow)[number];
  */
 export const fleetingFields: ReadonlySet<string> = new Set<Wide | Narrow>([
   'mmiopa', 'sigb', 'sighi', 'siglo', 'faultpc', 'poke', 'tlb', 'hartid', 'ctxnext', 'gen',
-  'resaddr', 'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'fetchpage',
+  'resaddr', 'expa', 'expb', 'signb', 'mapdir', 'mappool', 'mapnext', 'mapcount', 'codemap',
   'threshold', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping', 'remote', 'remotefrom',
   'remoteto', 'remoteack', 'mailbox', 'lockstep', 'seendirty', 'walkfault', 'walkperm', 'walkinst',
   'walkhost', 'walklevel', 'walkat', 'walkgpa', 'walkbig', 'walkstage', 'deepbank',
-  'bankserial', 'bankhart', 'bankused',
+  'bankserial', 'bankhart', 'bankused', 'codedelta',
 ]); // prettier-ignore
 
 export const fields: ReadonlyMap<string, { offset: number; type: Type }> = new Map([

@@ -1,21 +1,23 @@
 /**
- * Writes the interpreter in W: one function with a switch over (opcode, funct3) made from the
+ * Writes the interpreter in W: one function with switches over (opcode, funct3) made from the
  * instruction table. It is the reference that the translator is held against, the dispatcher
  * between translated regions, and it runs what is too rare to translate.
  *
  * Its outer loop stands at every control transfer: faults, mailbox, fuel, page lookup, code map.
- * Its inner loop runs straight-line code by host pointer `ip`; pc = delta + ip.
+ * The next runs straight-line code by host pointer `ip`; pc = delta + ip. Its inner loop is for
+ * what needs no call, accesses that the TLB has among it, so that V8 has all in registers there;
+ * what it cannot do falls to the loop around it, which can do all.
  */
+import { intrinsics } from '../wasm/intrinsics.ts';
 import { byKey } from './isa.ts';
 import type { Format, Instruction } from './isa.ts';
 
 const immediateSource: Record<Format, string> = {
   I: 'sx(insn >> 20)',
   S: 'sx(((insn >> 25) << 5) | ((insn >>> 7) & 31))',
-  B: `sx(((insn >> 31) << 12) | ((insn & 0x80) << 4) | ((insn >>> 20) & 0x7e0)
-    | ((insn >>> 7) & 0x1e))`,
+  B: 'sx(((insn >> 20) & 0xfffff7e0) | ((insn & 0x80) << 4) | ((insn >>> 7) & 0x1e))',
   U: 'sx(insn & 0xfffff000)',
-  J: `sx(((insn >> 31) << 20) | (insn & 0xff000) | ((insn >>> 9) & 0x800)
+  J: `sx(((insn >> 11) & 0xfff00000) | (insn & 0xff000) | ((insn >>> 9) & 0x800)
     | ((insn >>> 20) & 0x7fe))`,
   H: 'zx((insn >>> 20) & 63)',
   R: '0L',
@@ -125,24 +127,87 @@ function action(n: Instruction): string {
   }
 }
 
-const hex = (n: number) => `0x${(n >>> 0).toString(16)}`;
+const quickLoads: Record<string, [word: string, bytes: number]> = {
+  ld8s: ['load8s64', 1], ld16s: ['load16s64', 2], ld32s: ['load32s64', 4], ld64: ['load64', 8],
+  ld8u: ['load8u64', 1], ld16u: ['load16u64', 2], ld32u: ['load32u64', 4],
+}; // prettier-ignore
+const quickStores: Record<string, [word: string, bytes: number]> = {
+  st8: ['store8l', 1], st16: ['store16l', 2], st32: ['store32l', 4], st64: ['store64', 8],
+};
+const toSlow = '{ slow = 1; break; }';
 
-function cases(): string {
+/** Where the TLB has it, as `load_8` and `store_8` do it; else it is slow. */
+function quickAccess(n: Instruction): string | null {
+  const load = /^rd = (ld\w+)\(/.exec(n.code)?.[1];
+  const store = /^(st\d+)\(/.exec(n.code)?.[1];
+  const [word, bytes] = quickLoads[load ?? ''] ?? quickStores[store ?? ''] ?? [];
+  if (word === undefined) return null;
+  const look = `let va = r1(h, insn) + ${immediateSource[n.format]};
+    let e = h.tlb + (i32_of(va >>> 7L) & TLB_MASK);
+    if ((va - load64(e, ${load === undefined ? 8 : 0})) >=u ${4097 - bytes!}L) ${toSlow}
+    let at = i32_of(va) + load32(e, 24);`;
+  return load === undefined
+    ? `${look} ${word}(at, r2(h, insn));`
+    : `${look} wx(h, insn, ${word}(at));`;
+}
+
+/**
+ * On at `to`, a host pointer: when that is in the same page, nobody has translated it or wants it
+ * to be, and nothing else waits, without the outer loop's help.
+ */
+const leave = (to: string) => `{ pc = h.codedelta + zx(ip) + sx(${to} - ip); break; }`;
+const goOn = (to: string) => `
+  let to = ${to};
+  if (((to ^ ip) & -4096) | load16u(h.codemap + (to & 0xffe)) | h.poke) ${leave('to')}
+  let c = h + ((((to >>> 1) ^ (to >>> 13)) & HEAT_MASK) << 1);
+  let n = load16u(c, HEAT) + 1;
+  if (n >u h.threshold - 1) ${leave('to')}
+  if (fuel <= 0) ${leave('to')}
+  store16(c, n, HEAT);
+  ip = to;
+  continue;`;
+
+/** What the inner loop does; null for what takes a call. */
+function quickAction(n: Instruction): string | null {
+  switch (n.kind) {
+    case 'branch':
+      return `if (${operands(n.code, n)}) { ${goOn(`ip + i32_of(${immediateSource.B})`)} }`;
+    case 'jal':
+      return `wx(h, insn, h.codedelta + zx(next)); ${goOn(`ip + i32_of(${immediateSource.J})`)}`;
+    case 'jalr':
+      return action(n).replaceAll('delta', 'h.codedelta');
+    case 'mem':
+      return quickAccess(n);
+    case 'plain': {
+      const words = [...n.code.matchAll(/(\w+)\(/g)].map(([, word]) => word!);
+      const simple = words.every((word) => word === 'select' || intrinsics.has(word));
+      return simple ? effect(n).replaceAll('delta', 'h.codedelta') : null;
+    }
+    default:
+      return null;
+  }
+}
+
+const hex = (n: number) => `0x${(n >>> 0).toString(16)}`;
+const key = '((insn << 1) & 0xf8) | ((insn >> 12) & 7)';
+
+/** The switch's cases, each for the keys with the same instructions, which try to match in turn. */
+function cases(act: (n: Instruction) => string, none: string): string {
   const bodies = new Map<string, number[]>();
-  byKey.forEach((group, key) => {
+  byKey.forEach((group, at) => {
     if (group.length === 0) return;
     let body = '';
     for (const n of group) {
       const opcodeMask = (n.mask & ~0x7f & ~((n.mask & 0x7000) === 0x7000 ? 0x7000 : 0)) >>> 0;
       const test = `(insn & ${hex(opcodeMask)}) == ${hex(n.match & opcodeMask)}`;
       if (opcodeMask === 0) {
-        body += `{ ${action(n)} }`;
+        body += `{ ${act(n)} }`;
         break;
       }
-      body += `if (${test}) { ${action(n)} } else `;
+      body += `if (${test}) { ${act(n)} } else `;
     }
-    if (body.endsWith('else ')) body += '{ ILLEGAL }';
-    bodies.set(body, [...(bodies.get(body) ?? []), key]);
+    if (body.endsWith('else ')) body += `{ ${none} }`;
+    bodies.set(body, [...(bodies.get(body) ?? []), at]);
   });
   return [...bodies].map(([body, keys]) => `case ${keys.join(', ')}: ${body}\n`).join('');
 }
@@ -197,10 +262,58 @@ const lookup = `
     if (n >= h.threshold) {
       store16(c, 0);
       h.pc = pc;
-      if (hot(h, ip, pc)) { here = 1L; continue; }
+      here = 1L;
+      if (hot(h, ip, pc)) continue;
     }
   }
 `;
+
+/**
+ * From `ip` to the next control transfer that needs the outer loop. What is alive in the inner loop
+ * fits the host's registers, hence the fields.
+ */
+function straightLine(): string {
+  return `
+  translated = 0;
+  let end = (ip | 4095) + 1;
+  h.codemap = map;
+  h.codedelta = delta;
+  let slow = 0;
+  let insn = 0;
+  let next = 0;
+  loop {
+    loop {
+      next = ip + 4;
+      insn = load32(ip);
+      if ((insn & 3) != 3) {
+        insn = load32(EXPAND + ((insn & 0xffff) << 2));
+        next = ip + 2;
+      } else if ((ip & 4095) == 4094) { slow = 2; break; }
+      fuel = fuel - 1;
+      switch (${key}) {
+        ${cases((n) => quickAction(n) ?? toSlow, 'slow = 1; break;')}
+        default: slow = 1; break;
+      }
+      ip = next;
+      if ((ip & 4095) == 0) { pc = h.codedelta + zx(ip); break; }
+      if (fuel <= 0) { pc = h.codedelta + zx(ip); break; }
+    }
+    if (slow == 0) break;
+    if (slow == 2) {
+      insn = fetch_across(h, delta + zx(ip), insn & 0xffff);
+      if (h.fault) { pc = delta + zx(ip); break; }
+      fuel = fuel - 1;
+    }
+    slow = 0;
+    switch (${key}) {
+      ${cases(action, 'ILLEGAL').replaceAll('ILLEGAL', illegalSource)}
+      default: ${illegalSource}
+    }
+    ip = next;
+    if ((ip >=u end) | (fuel <= 0)) { pc = delta + zx(ip); break; }
+  }
+`;
+}
 
 export function interpreterSource(): string {
   return `${support}${regionCalls}
@@ -234,24 +347,7 @@ export fn run(h: i32): i32 {
       if (fuel <= 0) { h.intranslated = translated; return 1; }
     }
     ${lookup}
-    translated = 0;
-    let end = (ip | 4095) + 1;
-    loop {
-      let next = ip + 4;
-      let insn = load32(ip);
-      if ((insn & 3) != 3) { insn = load32(EXPAND + ((insn & 0xffff) << 2)); next = ip + 2; }
-      else if (ip + 2 == end) {
-        insn = fetch_across(h, delta + zx(ip), insn & 0xffff);
-        if (h.fault) { pc = delta + zx(ip); break; }
-      }
-      fuel = fuel - 1;
-      switch (((insn >>> 2) & 31) << 3 | ((insn >>> 12) & 7)) {
-        ${cases().replaceAll('ILLEGAL', illegalSource)}
-        default: ${illegalSource}
-      }
-      ip = next;
-      if ((ip >=u end) | (fuel <= 0)) { pc = delta + zx(ip); break; }
-    }
+    ${straightLine()}
   }
   return 0;
 }
