@@ -420,7 +420,7 @@ describe('the window', () => {
 
   for (const dark of [false, true]) {
     const name = `axe finds nothing on any page, ${dark ? 'dark' : 'light'} [own start]`;
-    test(name, { timeout: 240_000 }, async () => {
+    test(name, async () => {
       await fresh({ dark });
       const found: string[] = [];
       for await (const stop of walk(window)) {

@@ -36,7 +36,7 @@ function chance(): number {
 const undo = new Undo();
 after(() => undo.run());
 
-test('a kill at any moment loses no machine and no setting', { timeout: 300_000 }, async () => {
+test('a kill at any moment loses no machine and no setting', async () => {
   const { home, paths } = freshHome(undo);
   let server = await spawnServer(undo, home);
   let client = await clientOf(undo, paths);

@@ -9,9 +9,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Client } from '../../src-main/rpc/client.ts';
-import { clientOf, freshHome, launch, spawnServer, started, untilState } from '../support/live.ts';
-
-const patienceMs = 5000;
+import {
+  clientOf, freshHome, launch, patienceMs, spawnServer, started, untilState,
+} from '../support/live.ts'; // prettier-ignore
 
 function namespaceOf(pid: number): string | undefined {
   try {

@@ -66,7 +66,7 @@ export type Guest = {
   ended: Promise<string>;
 };
 
-const patienceMs = 60_000;
+const patienceMs = 180_000;
 
 export function scratch(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'nk-'));

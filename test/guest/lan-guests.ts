@@ -80,7 +80,7 @@ function watch(child: ChildProcess, folder: string, name: string): Guest {
   return {
     process: child,
     output: () => text,
-    said: (pattern, timeoutMs = 60_000) => new Promise((resolve, reject) => {
+    said: (pattern, timeoutMs = 180_000) => new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
         clearTimeout(timer);
         watchers.delete(look);

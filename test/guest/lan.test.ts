@@ -22,7 +22,7 @@ async function plugged(t: TestContext, lans: Lans, name: string, mac: string,
   return guest;
 }
 
-test('two guests lease addresses, find each other by name and ping', { skip, timeout: 120_000 },
+test('two guests lease addresses, find each other by name and ping', { skip },
   async (t) => {
   const lans = new Lans();
   t.after(() => lans.close());
