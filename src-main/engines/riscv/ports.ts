@@ -5,10 +5,11 @@
 export interface BlockPort {
   readonly sectorCount: number;
   readonly readOnly: boolean;
-  read(sector: number, into: Uint8Array): Promise<void> | void;
-  write(sector: number, from: Uint8Array): Promise<void> | void;
+  read(sector: number, into: Uint8Array): void;
+  /** Must not keep the array. */
+  write(sector: number, from: Uint8Array): void;
   flush(): Promise<void> | void;
-  discard(sector: number, count: number): Promise<void> | void;
+  discard(sector: number, count: number): void;
 }
 
 export interface ConsolePort {

@@ -19,20 +19,25 @@ export class CountedBlock implements BlockPort {
     this.readOnly = block.readOnly;
   }
 
-  read(sector: number, into: Uint8Array): Promise<void> | void {
-    return this.count(() => this.block.read(sector, into));
+  read(sector: number, into: Uint8Array): void {
+    this.open().read(sector, into);
   }
 
-  write(sector: number, from: Uint8Array): Promise<void> | void {
-    return this.count(() => this.block.write(sector, from));
+  write(sector: number, from: Uint8Array): void {
+    this.open().write(sector, from);
+  }
+
+  discard(sector: number, count: number): void {
+    this.open().discard(sector, count);
   }
 
   flush(): Promise<void> | void {
-    return this.count(() => this.block.flush());
-  }
-
-  discard(sector: number, count: number): Promise<void> | void {
-    return this.count(() => this.block.discard(sector, count));
+    const done = this.open().flush();
+    if (done === undefined) return;
+    this.pending.add(done);
+    const forget = () => void this.pending.delete(done);
+    done.then(forget, forget);
+    return done;
   }
 
   /** All requests made so far are done, well or not. */
@@ -47,13 +52,8 @@ export class CountedBlock implements BlockPort {
     this.block.close();
   }
 
-  private count(work: () => Promise<void> | void): Promise<void> | void {
+  private open(): OpenBlock {
     if (this.closed) throw new Error('The disk is closed.');
-    const done = work();
-    if (done === undefined) return;
-    this.pending.add(done);
-    const forget = () => void this.pending.delete(done);
-    done.then(forget, forget);
-    return done;
+    return this.block;
   }
 }

@@ -2,7 +2,7 @@
 import type { BlockPort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Wiring } from './device.ts';
-import { gather, scatter, total } from './queue.ts';
+import { gather, gatherInto, scatter, total } from './queue.ts';
 import { maxQueues } from './registers.ts';
 import type { Chain, Queue } from './queue.ts';
 
@@ -12,6 +12,10 @@ const feature = {
 }; // prettier-ignore
 const request = { in: 0, out: 1, flush: 4, id: 8, discard: 11 } as const;
 const status = { ok: 0, failed: 1, unsupported: 2 } as const;
+/** Status, and how many bytes the guest is given. */
+type Outcome = readonly [code: number, written: number];
+const failed: Outcome = [status.failed, 0];
+const headerBytes = 16;
 const requestBytesMax = 4 << 20;
 const discardSectorsMax = 1 << 20;
 const discardSegmentsMax = 16;
@@ -41,11 +45,14 @@ export class VirtioBlock extends VirtioDevice {
 
   protected override handle(index: number): void {
     const queue = this.queues[index]!;
+    let wanted = false;
     for (let chain = queue.take(); chain !== null; chain = queue.take()) {
-      const served = this.serve(queue, chain);
-      this.underWay.add(served);
-      void served.finally(() => this.underWay.delete(served));
+      const request = chain;
+      const outcome = this.perform(request);
+      if (outcome instanceof Promise) this.answerLater(queue, request, outcome);
+      else wanted = answer(queue, request, outcome) || wanted;
     }
+    if (wanted) this.interrupt();
   }
 
   override async settled(): Promise<void> {
@@ -54,43 +61,52 @@ export class VirtioBlock extends VirtioDevice {
     await this.port.flush();
   }
 
-  private async serve(queue: Queue, chain: Chain): Promise<void> {
-    let code: number = status.failed;
-    let written = 0;
-    try {
-      [code, written] = await this.perform(chain);
-    } catch {
-      code = status.failed;
-    }
-    const last = chain.writable.at(-1);
-    if (last !== undefined && last.length > 0) last[last.length - 1] = code;
-    if (queue.give(chain, written + 1)) this.interrupt();
+  private answerLater(queue: Queue, chain: Chain, outcome: Promise<Outcome>): void {
+    const answered = outcome.then((found) => {
+      if (answer(queue, chain, found)) this.interrupt();
+    });
+    this.underWay.add(answered);
+    void answered.finally(() => this.underWay.delete(answered));
   }
 
-  private async perform(chain: Chain): Promise<[number, number]> {
-    const header = gather(chain.readable, 16);
-    if (header.length < 16) return [status.failed, 0];
+  private perform(chain: Chain): Outcome | Promise<Outcome> {
+    const header = gather(chain.readable, headerBytes);
+    if (header.length < headerBytes) return failed;
     const view = new DataView(header.buffer);
-    const type = view.getUint32(0, true);
     const sector = Number(view.getBigUint64(8, true));
-    switch (type) {
-      case request.in:
-        return this.read(sector, chain);
-      case request.out:
-        return this.write(sector, chain);
-      case request.flush:
-        await this.port.flush();
-        return [status.ok, 0];
-      case request.id: {
-        const id = new Uint8Array(20);
-        id.set(new TextEncoder().encode(this.name).subarray(0, 20));
-        return [status.ok, scatter(id, withoutStatus(chain.writable))];
+    try {
+      switch (view.getUint32(0, true)) {
+        case request.in:
+          return this.read(sector, chain);
+        case request.out:
+          return this.write(sector, chain);
+        case request.flush:
+          return this.flush();
+        case request.id:
+          return this.identify(chain);
+        case request.discard:
+          return this.discard(chain);
+        default:
+          return [status.unsupported, 0];
       }
-      case request.discard:
-        return this.discard(chain);
-      default:
-        return [status.unsupported, 0];
+    } catch {
+      return failed;
     }
+  }
+
+  private async flush(): Promise<Outcome> {
+    try {
+      await this.port.flush();
+      return [status.ok, 0];
+    } catch {
+      return failed;
+    }
+  }
+
+  private identify(chain: Chain): Outcome {
+    const id = new Uint8Array(20);
+    id.set(new TextEncoder().encode(this.name).subarray(0, 20));
+    return [status.ok, scatter(id, withoutStatus(chain.writable))];
   }
 
   private inside(sector: number, bytes: number): boolean {
@@ -98,36 +114,53 @@ export class VirtioBlock extends VirtioDevice {
     return sector >= 0 && sector + bytes / 512 <= this.port.sectorCount;
   }
 
-  private async read(sector: number, chain: Chain): Promise<[number, number]> {
+  private read(sector: number, chain: Chain): Outcome {
     const parts = withoutStatus(chain.writable);
     const length = total(parts);
-    if (!this.inside(sector, length)) return [status.failed, 0];
-    const buffer = new Uint8Array(length);
-    await this.port.read(sector, buffer);
+    if (!this.inside(sector, length)) return failed;
+    const buffer = roomFor(length);
+    this.port.read(sector, buffer);
     return [status.ok, scatter(buffer, parts)];
   }
 
-  private async write(sector: number, chain: Chain): Promise<[number, number]> {
-    const length = total(chain.readable) - 16;
-    if (this.port.readOnly || !this.inside(sector, length)) return [status.failed, 0];
-    await this.port.write(sector, gather(chain.readable, requestBytesMax + 16).subarray(16));
+  private write(sector: number, chain: Chain): Outcome {
+    const length = total(chain.readable) - headerBytes;
+    if (this.port.readOnly || !this.inside(sector, length)) return failed;
+    const buffer = roomFor(headerBytes + length);
+    gatherInto(buffer, chain.readable);
+    this.port.write(sector, buffer.subarray(headerBytes));
     return [status.ok, 0];
   }
 
-  private async discard(chain: Chain): Promise<[number, number]> {
-    const bytes = gather(chain.readable, 16 + discardSegmentsMax * 16);
-    if (this.port.readOnly) return [status.failed, 0];
+  private discard(chain: Chain): Outcome {
+    const bytes = gather(chain.readable, headerBytes + discardSegmentsMax * 16);
+    if (this.port.readOnly) return failed;
     const view = new DataView(bytes.buffer);
-    for (let at = 16; at + 16 <= bytes.length; at += 16) {
+    for (let at = headerBytes; at + 16 <= bytes.length; at += 16) {
       const sector = Number(view.getBigUint64(at, true));
       const count = view.getUint32(at + 8, true);
-      if (count > discardSectorsMax || !(sector + count <= this.port.sectorCount)) {
-        return [status.failed, 0];
-      }
-      await this.port.discard(sector, count);
+      if (count > discardSectorsMax || !(sector + count <= this.port.sectorCount)) return failed;
+      this.port.discard(sector, count);
     }
     return [status.ok, 0];
   }
+}
+
+function answer(queue: Queue, chain: Chain, [code, written]: Outcome): boolean {
+  const last = chain.writable.at(-1);
+  if (last !== undefined && last.length > 0) last[last.length - 1] = code;
+  return queue.give(chain, written + 1);
+}
+
+/**
+ * Where the bytes of a request are between guest and file. Requests are done one by one, so one
+ * place serves all: fresh memory for each costs the host as much as reading it does.
+ */
+let room = new Uint8Array(0x1_0000);
+
+function roomFor(length: number): Uint8Array {
+  if (room.length < length) room = new Uint8Array(headerBytes + requestBytesMax);
+  return room.subarray(0, length);
 }
 
 /** The device-writable parts but for the status byte at their very end. */

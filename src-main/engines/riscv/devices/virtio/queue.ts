@@ -155,13 +155,19 @@ export function total(parts: readonly Uint8Array[]): number {
 /** Copies the parts into one array of at most `limit` bytes. */
 export function gather(parts: readonly Uint8Array[], limit: number): Uint8Array {
   const out = new Uint8Array(Math.min(total(parts), limit));
+  gatherInto(out, parts);
+  return out;
+}
+
+/** Copies what of the parts there is room for. */
+export function gatherInto(out: Uint8Array, parts: readonly Uint8Array[]): void {
   let at = 0;
   for (const part of parts) {
+    if (at === out.length) return;
     const piece = part.subarray(0, out.length - at);
     out.set(piece, at);
     at += piece.length;
   }
-  return out;
 }
 
 /** Spreads bytes over the parts; returns how many fitted. */

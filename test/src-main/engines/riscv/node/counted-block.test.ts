@@ -5,38 +5,47 @@ import { CountedBlock } from '../../../../../src-main/engines/riscv/node/counted
 
 function slowDisk() {
   const said: string[] = [];
-  const gate = Promise.withResolvers<void>();
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let flushes = 0;
   const block = new CountedBlock({
     sectorCount: 8,
     readOnly: false,
-    read: () => gate.promise.then(() => void said.push('read')),
-    write: () => Promise.reject(new Error('no')),
-    flush: () => void said.push('flush'),
+    read: () => void said.push('read'),
+    write: () => {
+      throw new Error('no');
+    },
+    flush: () => gates[flushes++]!.promise.finally(() => void said.push('flush')),
     discard: () => {
       throw new Error('no');
     },
     close: () => void said.push('close'),
   });
-  return { block, said, open: gate.resolve };
+  return { block, said, gates };
 }
 
 test('closing waits for what is under way, whether it ends well or not', async () => {
-  const { block, said, open } = slowDisk();
-  const reading = block.read(0, new Uint8Array(512));
-  await assert.rejects(async () => block.write(0, new Uint8Array(512)));
-  await assert.rejects(async () => block.discard(0, 1));
-  await block.flush();
+  const { block, said, gates } = slowDisk();
+  block.read(0, new Uint8Array(512));
+  assert.throws(() => block.write(0, new Uint8Array(512)));
+  assert.throws(() => block.discard(0, 1));
+  const flushes = [block.flush(), block.flush()] as Promise<void>[];
+  const ended = Promise.allSettled(flushes);
   const closing = block.close();
-  assert.deepEqual(said, ['flush']);
-  open();
-  await Promise.all([reading, closing]);
-  assert.deepEqual(said, ['flush', 'read', 'close']);
+  assert.deepEqual(said, ['read']);
+  gates[0]!.resolve();
+  await flushes[0];
+  assert.deepEqual(said, ['read', 'flush']);
+  gates[1]!.reject(new Error('no'));
+  await closing;
+  assert.deepEqual(said, ['read', 'flush', 'flush', 'close']);
+  assert.deepEqual((await ended).map(({ status }) => status), ['fulfilled', 'rejected']);
 });
 
 test('a closed disk fails requests, and is closed once', async () => {
   const { block, said } = slowDisk();
   await block.close();
   await block.close();
-  await assert.rejects(async () => block.flush());
+  assert.throws(() => block.read(0, new Uint8Array(512)));
+  assert.throws(() => block.flush());
   assert.deepEqual(said, ['close']);
 });
