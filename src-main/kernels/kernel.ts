@@ -4,7 +4,7 @@
  * its banner and the help texts of its options as plain text.
  *
  * Use: `inspectKernel(bytes)` for a file; `chooseKernel(kernels, cpus, preferredId)` for a
- * machine.
+ * machine, `chooseInnerKernel` for one inside another.
  */
 import { Refusal } from '../base/refusal.ts';
 import { readElf, type Elf } from './elf.ts';
@@ -170,6 +170,28 @@ export function chooseKernel(
     imported: 'it is the only kernel that fits',
   };
   return choice(best, cpus, reasons[best.flavour]);
+}
+
+/**
+ * As `chooseKernel`, for a machine inside another: on the native engine it has one processor
+ * unless it names its kernel. Processors that wait for each other do so by spinning, each until
+ * the kernel around them thinks of the other; a program then starts thirty times as slowly.
+ */
+export function chooseInnerKernel(
+  all: readonly KernelInfo[],
+  cpus: number,
+  preferredId?: string,
+  engine: KernelEngine = 'native',
+): KernelChoice {
+  const isNamed = preferredId !== undefined && preferredId !== 'auto';
+  if (cpus === 1 || isNamed || engine === 'portable') {
+    return chooseKernel(all, cpus, preferredId, engine);
+  }
+  const chosen = chooseKernel(all, 1, preferredId, engine);
+  const why =
+    `It has one processor, not ${cpus}: inside a machine several are slower than one. ` +
+    'To have them, name a kernel that runs several.';
+  return { ...chosen, reason: `${chosen.reason} ${why}` };
 }
 
 /** Whether any kernel runs machines of an engine on this host. */

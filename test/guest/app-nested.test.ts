@@ -61,6 +61,12 @@ suite('a machine inside another', () => {
     assert.deepEqual(said, { code: 7, stdout: 'inner\nwords in\n', stderr: '' });
   });
 
+  test('is told of its disk by the name that it has in there', async () => {
+    const log = await sh('inner', 'dmesg');
+    assert.match(log.stdout, /Linux version/);
+    assert.doesNotMatch(log.stdout, /Couldn't stat/);
+  });
+
   test('has a console of its own, to log in at', async () => {
     const console = attach(world.client, 'inner');
     await console.until(/inner login: /);
@@ -137,6 +143,17 @@ suite('on a LAN', () => {
     ]);
     assert.equal(forth.code, 0, forth.stdout + forth.stderr);
     assert.equal(back.code, 0, back.stdout + back.stderr);
+  });
+});
+
+suite('processors', () => {
+  test('are one, however many are asked for, and the machine says why', async () => {
+    await call('machine.create', { name: 'wide', memoryMib: 64, cpus: 2, inside: 'outer' });
+    const { kernelChoice } = await started(world.client, 'wide');
+    assert.match(kernelChoice, /one processor, not 2: inside a machine/);
+    assert.equal((await sh('wide', 'nproc')).stdout, '1\n');
+    await call('machine.kill', { machine: 'wide' });
+    await call('machine.remove', { machine: 'wide' });
   });
 });
 

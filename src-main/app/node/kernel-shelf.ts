@@ -6,10 +6,11 @@ import { Refusal } from '../../base/refusal.ts';
 import type { JobView, KernelView } from '../../contract/things.ts';
 import type { EngineName } from '../../contract/machine.ts';
 import type { KernelFlavour } from '../../kernels/fragment.ts';
-import { canRun, chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
+import { canRun, chooseInnerKernel, chooseKernel, type KernelInfo } from '../../kernels/kernel.ts';
 import { buildKernel } from '../../kernels/node/build.ts';
 import { defaultName, openKernelLibrary, type KernelLibrary } from '../../kernels/node/library.ts';
 import { fetchPackagedKernel } from '../../kernels/node/packaged.ts';
+import type { MachineSpec } from '../../machine/spec.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Paths } from './paths.ts';
 
@@ -22,6 +23,8 @@ const flavourTitles: Record<KernelFlavour, string> = {
 const stillBuilding =
   'The kernel is still being built, once for all machines; they can start when it is there.';
 
+/** What a machine's kernel depends on. */
+export type KernelWish = Pick<MachineSpec, 'engine' | 'cpus' | 'kernel' | 'parent'>;
 export type ChosenKernel = { kernel: KernelInfo; cpus: number; seccomp: boolean; choice: string };
 
 export class KernelShelf {
@@ -64,10 +67,11 @@ export class KernelShelf {
   }
 
   /** @throws Refusal `unavailable` when there is none, `not-found` when the named one is gone. */
-  choose(engine: EngineName, cpus: number, wanted: string): ChosenKernel {
+  choose({ engine, cpus, kernel: wanted, parent }: KernelWish): ChosenKernel {
     const preferred = wanted === 'auto' ? undefined : wanted;
+    const chooseOne = parent === undefined ? chooseKernel : chooseInnerKernel;
     try {
-      const chosen = chooseKernel(this.kernels, cpus, preferred, engine);
+      const chosen = chooseOne(this.kernels, cpus, preferred, engine);
       const { kernel, cpus: given, seccomp, reason } = chosen;
       return { kernel, cpus: given, seccomp, choice: reason };
     } catch (thrown) {

@@ -47,7 +47,7 @@ export class Planner {
   }
 
   kernelFor(spec: MachineSpec): KernelChoice {
-    const { kernel, choice } = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
+    const { kernel, choice } = this.kernels.choose(spec);
     return { id: kernel.id, choice };
   }
 
@@ -61,7 +61,7 @@ export class Planner {
     else this.refuseMemory(name, spec);
     refuseShares(spec, inside);
     refuseFirmware(spec, inside);
-    const chosen = this.kernels.choose(spec.engine, spec.cpus, spec.kernel);
+    const chosen = this.kernels.choose(spec);
     const { kernel, cpus, seccomp, choice } = chosen;
     if (!existsSync(kernel.path)) {
       throw new Refusal('not-found', `The kernel “${kernel.id}” is gone; choose another one.`);

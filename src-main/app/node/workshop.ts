@@ -34,7 +34,7 @@ export function openWorkshop(parts: {
       init: program,
       consoles: 1,
     });
-    const { kernel } = kernels.choose(engine.name, spec.cpus, 'auto');
+    const { kernel } = kernels.choose(spec);
     const runDirectory = join(paths.run, spec.id);
     const running = await engine.launch({
       name: 'workshop',

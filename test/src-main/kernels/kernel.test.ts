@@ -2,6 +2,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import {
+  chooseInnerKernel,
   chooseKernel,
   inspectKernel,
   type KernelInfo,
@@ -93,6 +94,17 @@ test('a machine that names a kernel gets that one, and a wrong name is refused',
   assert.equal(chooseKernel([up, smp], 2, '7.2-up').cpus, 1);
   assert.equal(chooseKernel([up, smp], 1, 'auto').kernel.id, '7.2-up');
   assert.throws(() => chooseKernel([up], 1, 'gone'), { code: 'not-found' });
+});
+
+test('inside a native machine one has one processor, unless it names a kernel for several', () => {
+  const portable = kernel('7.2-riscv64', 'riscv64', true);
+  const all = [up, smp, portable];
+  const inner = chooseInnerKernel(all, 2);
+  assert.deepEqual([inner.kernel.id, inner.cpus], ['7.2-up', 1]);
+  assert.match(inner.reason, /one processor, not 2: inside a machine/);
+  assert.doesNotMatch(chooseInnerKernel(all, 1).reason, /inside a machine/);
+  assert.deepEqual(chooseInnerKernel(all, 2, '7.2-smp'), chooseKernel(all, 2, '7.2-smp'));
+  assert.equal(chooseInnerKernel(all, 2, 'auto', 'portable').cpus, 2);
 });
 
 test('each engine has kernels of its own, and its own default', () => {
