@@ -159,6 +159,8 @@ static int load(int boot, char **words) {
     }
     from += (bytes + 4095) & ~4095ul;
   }
+  /* Where code of an earlier life may have been, whichever processor we get to run on. */
+  sys3(__NR_riscv_flush_icache, 0, 0, 0);
   if (set_register(REG_PC, KERNEL_AT) || set_register(REG_A0, 0)) return -1;
   return (int)set_register(REG_A1, at[2]);
 }
