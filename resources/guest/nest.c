@@ -484,6 +484,6 @@ int nest(char **argv) {
   while (argv[words]) words++;
   sys3(__NR_close_range, 3, ~0u, 0);
   if (words == 3 && same(argv[1], "attach")) return attach(argv[2]);
-  if (words >= (same(argv[3], "kvm") ? 13 : 8) && same(argv[1], "start")) return start_inner(argv + 2);
+  if (words >= (same(argv[3], "kvm") ? 14 : 8) && same(argv[1], "start")) return start_inner(argv + 2);
   return 2;
 }

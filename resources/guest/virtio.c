@@ -4,7 +4,8 @@
  * `disk=PLACE:SERIAL`, `nic=SLOT:MAC` (12 hexadecimal digits), `none=SLOT` (of all the slots).
  *
  * The guest is hostile: its addresses go through guest_ram, its queue sizes and chains are bounded.
- * It does not run while we do, so its rings hold still.
+ * Its other processors run while we do: what is believed is read once. Everything here is called
+ * with the devices' lock held.
  */
 #include "guest.h"
 #include "vmm.h"
@@ -57,7 +58,7 @@ static int chain_pop(struct queue *queue, struct chain *chain) {
   u16 *available = guest_ram(queue->available, 4 + 2ul * queue->size);
   u8 *descriptors = guest_ram(queue->descriptors, 16ul * queue->size);
   if (!queue->ready || !queue->size || !available || !descriptors) return 0;
-  if (available[1] == queue->seen) return 0;
+  if (__atomic_load_n(&available[1], __ATOMIC_ACQUIRE) == queue->seen) return 0;
   u16 at = chain->head = available[2 + queue->seen % queue->size];
   chain->count = 0;
   queue->seen++;
@@ -79,11 +80,12 @@ static void chain_push(struct device *device, struct queue *queue, u16 head, u32
   u16 *available = guest_ram(queue->available, 4 + 2ul * queue->size);
   u8 *used = guest_ram(queue->used, 4 + 8ul * queue->size);
   if (!available || !used || !queue->size) return;
-  u16 *index = (u16 *)(used + 2);
-  u32 *entry = (u32 *)(used + 4 + 8ul * (*index % queue->size));
+  u16 *place = (u16 *)(used + 2), index = *place;
+  u32 *entry = (u32 *)(used + 4 + 8ul * (index % queue->size));
   entry[0] = head;
   entry[1] = written;
-  ++*index;
+  __atomic_store_n(place, (u16)(index + 1), __ATOMIC_RELEASE);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST); /* it may just have asked for an interrupt */
   if (available[0] & NO_INTERRUPT) return;
   device->interrupt |= 1;
   irq_line(VIRTIO_IRQ + (int)(device - devices), 1);

@@ -1,6 +1,6 @@
 /*
- * What the two halves of the machine inside a portable machine say to each other: vmm.c runs the
- * processor over /dev/kvm and is the interrupt controller; virtio.c is its devices.
+ * What the parts of the machine inside a portable machine say to each other: vmm.c runs processors
+ * over /dev/kvm, plic.c is the interrupt controller, virtio.c the devices.
  */
 #ifndef NYMPH_VMM_H
 #define NYMPH_VMM_H
@@ -13,6 +13,7 @@ struct ends {
 };
 #define DISKS_MAX 8
 #define CARDS_MAX 4
+#define VCPUS_MAX 8
 #define SERIAL_MAX 20
 #define WORD_MAX 64
 struct disks {
@@ -37,6 +38,11 @@ enum { SLOT_AGENT = 1, SLOT_CONSOLES = 2, SLOT_DISKS = 9, SLOT_NICS = 17 };
 void *guest_ram(u64 address, u64 count);
 /* Sets or clears the line of one interrupt source. */
 void irq_line(int source, int high);
+/* Whether a processor is to be interrupted. */
+int plic_due(int context);
+void plic_reset(void);
+u32 plic_read(u64 offset);
+void plic_write(u64 offset, u32 value);
 /* Console 0 has said that its kernel panics. */
 extern int panicked;
 

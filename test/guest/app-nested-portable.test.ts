@@ -23,7 +23,7 @@ before(async () => {
   await world.client.call('network.create', { name: 'lab' });
   await world.client.call('machine.create', { ...outer, networks: ['lab'] });
   await world.client.call('machine.create', {
-    name: 'inner', memoryMib: 192, inside: 'outer', networks: ['lab'],
+    name: 'inner', memoryMib: 192, cpus: 2, inside: 'outer', networks: ['lab'],
   }); // prettier-ignore
   await world.client.call('machine.create', { name: 'innermost', memoryMib: 64, inside: 'inner' });
   await started(world.client, 'outer');
@@ -43,6 +43,13 @@ suite('a machine inside a portable one', () => {
     for (const host of ['outer', 'inner']) {
       assert.match((await sh(host, 'dmesg')).stdout, /kvm.*hypervisor extension available/, host);
     }
+  });
+
+  test('has two processors, and its devices serve both', async () => {
+    const read = 'dd if=/dev/vda of=/dev/null bs=64k count=99';
+    const both = `taskset 1 ${read} & one=$!; taskset 2 ${read} & wait $one && wait $!`;
+    const { code, stdout } = await sh('inner', `${both} && nproc`);
+    assert.deepEqual([code, stdout], [0, '2\n']);
   });
 
   test('runs commands with input, two outputs and an exit code', async () => {

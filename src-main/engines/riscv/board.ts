@@ -10,7 +10,7 @@ export const board = {
   uart: 0x1000_0000, // 16550
   virtio: 0x1000_1000, // one page each
   virtioStride: 0x1000,
-  virtioCount: 32,
+  virtioCount: 48,
   virtioIrq: 16, // and following
   uartIrq: 10,
   rtcIrq: 11,

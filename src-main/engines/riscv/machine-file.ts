@@ -46,11 +46,19 @@ export const slots = {
   keyboard: 23,
   shares: 24,
   random: 28,
-  count: 29,
+  /** Also disks, for machines inside this one. */
+  moreDisks: 29,
+  count: 48,
 } as const;
 
+/** A machine's own disks; places from there on are for those of machines inside it. */
 export const disksMax = slots.nics - slots.disks;
+export const diskPlaces = disksMax + slots.count - slots.moreDisks;
 export const nicsMax = slots.balloon - slots.nics;
+
+export function diskSlot(place: number): number {
+  return place < disksMax ? slots.disks + place : slots.moreDisks + place - disksMax;
+}
 
 /** The name of a slot's platform device in the guest, by which its driver is bound. */
 export function slotDevice(slot: number): string {

@@ -14,6 +14,9 @@ const mib = 2 ** 20;
 /** Enough for what a kernel clears behind its image. */
 const kernelRoomBytes = 32 * mib;
 
+/** As `VCPUS_MAX` in resources/guest/vmm.h. */
+export const innerCpusMax = 8;
+
 /** Console 0 is the second virtio console; the first is the agent's. */
 export const innerConsole = (index: number): string => `hvc${index + 1}`;
 
@@ -63,7 +66,7 @@ export function innerBoot(
   const run = (from: number, length: number) => Array.from({ length }, (_, n) => from + n);
   const places = plan.disks.map(({ index }) => index).filter((place) => place < disksMax);
   const tree = deviceTree({
-    harts: 1,
+    harts: spec.cpus,
     ramBytes: memoryMib * mib,
     bootArguments: bootArguments(plan, innerConsole(0), ['/dev/hvc0']),
     initrd: { start: initramfsAt, end: initramfsAt + initramfs.length },
@@ -80,7 +83,7 @@ export function innerBoot(
     hosts,
   });
   const numbers = [
-    spec.consoles, networkSlots, memoryMib,
+    spec.consoles, networkSlots, memoryMib, spec.cpus,
     kernel.length, initramfs.length, tree.length, initramfsAt, treeAt,
   ].map(String); // prettier-ignore
   const words = [

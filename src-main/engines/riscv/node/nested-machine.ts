@@ -19,21 +19,24 @@ import {
 import { CardNumbers } from '../card-numbers.ts';
 import { bindSlot, unbindCard, unbindDisk } from '../guest-scripts.ts';
 import { disksMax, slots } from '../machine-file.ts';
-import { bootSerial, diskSerial, innerBoot, innerConsole, slotWord } from '../nest.ts';
+import {
+  bootSerial, diskSerial, innerBoot, innerConsole, innerCpusMax, slotWord,
+} from '../nest.ts'; // prettier-ignore
 import { readImage } from './image-file.ts';
 import { hardLink, nestRoot, removeNestRoot, sharedImage } from './nest-folder.ts';
 import { NestedDisks } from './nested-disks.ts';
 
 type Plan = Pick<LaunchPlan, 'runDirectory' | 'spec'>;
 
-/** Of what is plugged into the machine around: its own disks come first there. */
-const outerWish = disksMax - 1;
+/** Of what is plugged into the machine around: it has places that are not for its own disks. */
+const outerWish = disksMax;
 
 export async function launchInside(plan: LaunchPlan, nowMs: number): Promise<RunningMachine> {
   const inside = plan.inside!;
   const { spec } = plan;
-  if (spec.cpus > 1) {
-    throw new Refusal('unsupported', 'A machine inside a portable one has one processor.');
+  if (spec.cpus > innerCpusMax) {
+    const most = `at most ${innerCpusMax} processors`;
+    throw new Refusal('unsupported', `A machine inside a portable one has ${most}.`);
   }
   const opening = await newOpening(plan, nowMs);
   const own = plan.disks.filter(({ index }) => index < disksMax);
@@ -49,8 +52,10 @@ export async function launchInside(plan: LaunchPlan, nowMs: number): Promise<Run
   const boot = { id: bootSerial(spec.id), index: outerWish, path: join(folder, 'boot') };
   await writeFile(boot.path, disk, { mode: 0o600 });
   try {
-    await inside.plugDisk(boot);
-    for (const one of own) await inside.plugDisk(await linked(folder, one, spec.id));
+    await oneByOne(inside, async () => {
+      await inside.plugDisk(boot);
+      for (const one of own) await inside.plugDisk(await linked(folder, one, spec.id));
+    });
     return await opened(new NestedMachine(plan, inside, opening, words, disks), inside.name);
   } catch (thrown) {
     await takeBack(spec, inside, disks);
@@ -91,15 +96,30 @@ async function linked(folder: string, disk: PlannedDisk, machine: string): Promi
   return { ...plugged, backing: await sharedImage(dirname(folder), disk.backing) };
 }
 
+const queues = new Map<string, Promise<unknown>>();
+
+/** What many plug into one machine at once: its agent runs few programs side by side. */
+function oneByOne({ root: { directory } }: Inside, work: () => Promise<void>): Promise<void> {
+  const done = (queues.get(directory) ?? Promise.resolve()).then(work);
+  const settled = done.catch(() => {});
+  queues.set(directory, settled);
+  void settled.then(() => {
+    if (queues.get(directory) === settled) queues.delete(directory);
+  });
+  return done;
+}
+
 /** What was plugged is unplugged, as far as it is there. */
 async function takeBack(
   spec: LaunchPlan['spec'],
   inside: Inside,
   disks: NestedDisks,
 ): Promise<void> {
-  for (const id of [bootSerial(spec.id), ...disks.all().map(({ serial }) => serial)]) {
-    await inside.unplugDisk({ id, index: 0 }).catch(() => undefined);
-  }
+  await oneByOne(inside, async () => {
+    for (const id of [bootSerial(spec.id), ...disks.all().map(({ serial }) => serial)]) {
+      await inside.unplugDisk({ id, index: 0 }).catch(() => undefined);
+    }
+  });
   await removeNestRoot(nestRoot(inside.root.directory, spec.id));
 }
 

@@ -9,7 +9,8 @@ import { Refusal } from '../../../base/refusal.ts';
 import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 import { VirtioBlock } from '../devices/virtio/block.ts';
 import { VirtioNet } from '../devices/virtio/net.ts';
-import { disksMax, nicsMax, slots, type MachineFile } from '../machine-file.ts';
+import { diskPlaces, diskSlot, disksMax, nicsMax, slots } from '../machine-file.ts';
+import type { MachineFile } from '../machine-file.ts';
 import { numberOf, textOf, type Verb } from './control-door.ts';
 import { CountedBlock } from './counted-block.ts';
 import { fileBlock } from './file-block.ts';
@@ -46,7 +47,7 @@ export class Plugs {
   makers(): [slot: number, make: Make][] {
     return [
       ...[...this.disks.keys()].map(
-        (place) => [slots.disks + place, this.diskMaker(place)] as const,
+        (place) => [diskSlot(place), this.diskMaker(place)] as const,
       ),
       ...[...this.cards.keys()].map(
         (place) => [slots.nics + place, this.cardMaker(place)] as const,
@@ -61,12 +62,12 @@ export class Plugs {
         async (words) => {
           const backing =
             words['backing'] === undefined ? {} : { backing: textOf(words, 'backing') };
-          const wish = numberOf(words, 'index', disksMax);
+          const wish = numberOf(words, 'index', diskPlaces);
           const disk = { id: textOf(words, 'id'), path: textOf(words, 'path'), ...backing };
           return { slot: this.plugDisk(disk, wish) };
         },
       ],
-      ['find-disk', async (words) => ({ slot: slots.disks + this.placeOf(textOf(words, 'id')) })],
+      ['find-disk', async (words) => ({ slot: diskSlot(this.placeOf(textOf(words, 'id'))) })],
       ['unplug-disk', (words) => this.unplugDisk(textOf(words, 'id'))],
       [
         'plug-nic',
@@ -89,18 +90,19 @@ export class Plugs {
     if ([...this.disks.values()].some(({ id }) => id === disk.id)) {
       throw new Refusal('exists', `The disk “${disk.id}” is plugged already.`);
     }
-    const places = [wish, ...Array.from({ length: disksMax }, (_, place) => place)];
+    // From the wish on, then before it.
+    const places = Array.from({ length: diskPlaces }, (_, n) => (wish + n) % diskPlaces);
     const place = places.find((other) => !this.disks.has(other));
     if (place === undefined) throw new Refusal('no-space', 'All places for disks are taken.');
     this.openDisk({ ...disk, index: place });
-    this.power?.plug(slots.disks + place, this.diskMaker(place));
-    return slots.disks + place;
+    this.power?.plug(diskSlot(place), this.diskMaker(place));
+    return diskSlot(place);
   }
 
   private async unplugDisk(id: string): Promise<void> {
     const place = this.placeOf(id);
     const { port } = this.disks.get(place)!;
-    this.power?.unplug(slots.disks + place);
+    this.power?.unplug(diskSlot(place));
     this.disks.delete(place);
     await port.close();
   }

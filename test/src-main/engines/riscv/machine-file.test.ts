@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import {
   agentDevices,
   consoleDevice,
+  diskPlaces,
+  diskSlot,
   machineFile,
   slotDevice,
   slots,
@@ -73,6 +75,8 @@ test('every device has a slot of its own and the board has all of them', () => {
   assert.equal(slots.nics - slots.disks, 8);
   assert.equal(slots.balloon - slots.nics, 4);
   assert.ok(slots.count <= board.virtioCount);
+  assert.deepEqual([0, 7, 8, diskPlaces - 1].map(diskSlot), [9, 16, 29, slots.count - 1]);
+  assert.ok(board.virtioIrq + board.virtioCount <= 64, 'all that the interrupt controller has');
   assert.equal(slotDevice(slots.agent), '10002000.virtio_mmio');
   assert.deepEqual([0, 1, 2].map(consoleDevice), ['/dev/ttyS0', '/dev/hvc1', '/dev/hvc2']);
 });

@@ -15,7 +15,9 @@ const files = {
 
 function planOf(memory: string) {
   const nics = [{ id: 'nic0', slot: 1, network: 'lan', mac: '52:00:00:ab:cd:01' }];
-  const spec = parseSpec(newSpecText({ id, engine: 'portable', memory, consoles: 2, nics }));
+  const spec = parseSpec(
+    newSpecText({ id, engine: 'portable', memory, consoles: 2, cpus: 3, nics }),
+  );
   return { name: 'in', spec, disks: [{ id: 'root', index: 0, path: '/m/root.raw' }] };
 }
 
@@ -35,12 +37,14 @@ const treeOf = (hosts: boolean) =>
 
 test('its tree has memory, PLIC, clock and virtio, and no serial line', () => {
   const text = treeOf(false);
-  for (const there of ['rv64imafdc_', 'plic-1.0.0', 'goldfish-rtc']) {
+  for (const there of ['cpu@2', 'rv64imafdc_', 'plic-1.0.0', 'goldfish-rtc']) {
     assert.ok(text.includes(there), there);
   }
   // A place for a disk and one for a card, of which there is none yet.
   for (const slot of [16, 20]) assert.ok(text.includes(slotDevice(slot).split('.')[0]!));
-  for (const absent of ['imafdch', 'ns16550a', 'syscon']) assert.ok(!text.includes(absent), absent);
+  for (const absent of ['cpu@3', 'imafdch', 'ns16550a', 'syscon']) {
+    assert.ok(!text.includes(absent), absent);
+  }
   assert.match(text, /console=hvc1 .*nymph.agent=\/dev\/hvc0 /);
 });
 
@@ -51,11 +55,11 @@ test('it has the hypervisor extension where it may hold a machine itself', () =>
 test('the words name sizes, addresses, disks by serial and cards', () => {
   const { words } = innerBoot('in-1', planOf('128MiB'), files, 4, false);
   const top = 0x8000_0000 + 128 * mib;
-  const [tree, initramfsAt, treeAt] = words.slice(9, 12).map(Number);
-  const first = ['@nest', 'start', 'in-1', 'kvm', '2', '4', '128', '5000', '100'];
-  assert.deepEqual(words.slice(0, 9), first);
+  const [tree, initramfsAt, treeAt] = words.slice(10, 13).map(Number);
+  const first = ['@nest', 'start', 'in-1', 'kvm', '2', '4', '128', '3', '5000', '100'];
+  assert.deepEqual(words.slice(0, 10), first);
   assert.ok(tree! > 1000 && initramfsAt! + 100 <= top - 2 * mib && treeAt === top - mib);
-  assert.deepEqual(words.slice(12), [`${id}-boot`, `disk=0:${id}-0`, 'nic=1:520000abcd01']);
+  assert.deepEqual(words.slice(13), [`${id}-boot`, `disk=0:${id}-0`, 'nic=1:520000abcd01']);
   for (const serial of [bootSerial(id), diskSerial(id, 7)]) assert.ok(serial.length <= 20);
 });
 
