@@ -47,10 +47,9 @@ export class VirtioBlock extends VirtioDevice {
     const queue = this.queues[index]!;
     let wanted = false;
     for (let chain = queue.take(); chain !== null; chain = queue.take()) {
-      const request = chain;
-      const outcome = this.perform(request);
-      if (outcome instanceof Promise) this.answerLater(queue, request, outcome);
-      else wanted = answer(queue, request, outcome) || wanted;
+      const outcome = this.perform(chain);
+      if (outcome instanceof Promise) this.answerLater(queue, chain, outcome);
+      else wanted = answer(queue, chain, outcome) || wanted;
     }
     if (wanted) this.interrupt();
   }
