@@ -5,10 +5,11 @@
 import { after, before, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
+import type { StatsSample } from '../../src-main/contract/machine.ts';
 import { kernelsStep } from '../support/kernels.ts';
 import {
-  attach, clientOf, run, spawnServer, spawnWorld, started, Undo, untilRunning, untilState,
-  type World,
+  attach, clientOf, patienceMs, run, spawnServer, spawnWorld, started, Undo, untilRunning,
+  untilState, type World,
 } from '../support/live.ts'; // prettier-ignore
 
 const prompt = /# (\x1b\[6n)?$/;
@@ -33,6 +34,29 @@ after(() => undo.run());
 const call: World['client']['call'] = (...words) => world.client.call(...words);
 const sh = (machine: string, script: string, input?: string) =>
   run(world.client, machine, script, input);
+
+type Samples = Record<string, StatsSample>;
+
+/** The first samples that are good; a machine's own come some seconds after the first look. */
+async function samplesOf(machines: string[], good: (samples: Samples) => boolean) {
+  let last: Samples = {};
+  let timer: NodeJS.Timeout | undefined;
+  const found = new Promise<Samples>((resolve, reject) => {
+    world.client.on('stats', (samples) => {
+      last = samples;
+      if (good(samples)) resolve(samples);
+    });
+    const late = () => reject(new Error(`the figures stay at ${JSON.stringify(last)}`));
+    timer = setTimeout(late, patienceMs);
+  });
+  await call('stats.watch', { machines });
+  try {
+    return await found;
+  } finally {
+    clearTimeout(timer);
+    await call('stats.watch', { machines: [] });
+  }
+}
 
 suite('a machine inside a portable one', () => {
   test('boots the same kernel under the KVM of the outer one', async () => {
@@ -128,6 +152,17 @@ suite('a machine inside that one', () => {
     const reach = 'for i in $(seq 15); do ping -c 1 -W 2 innermost && break; sleep 1; done >&2';
     const fetched = await sh('outer', `${reach}; wget -O- innermost/file | md5sum`);
     assert.equal(fetched.stdout, served.stdout, fetched.stderr);
+  });
+
+  test('all three have graphs, and those around show what is used inside', async () => {
+    const machines = ['outer', 'inner', 'innermost'];
+    const views = await Promise.all(machines.map((machine) => call('machine.get', { machine })));
+    const [outer, inner, innermost] = views.map(({ id }) => id) as [string, string, string];
+    const some = (bytes = 0) => bytes > 4 << 20;
+    const samples = await samplesOf(machines, (seen) =>
+      [outer, inner, innermost].every((id) => some(seen[id]?.memoryGuestBytes)) &&
+      [outer, inner].every((id) => some(seen[id]?.insideMemoryBytes)));
+    assert.equal(samples[innermost]!.insideMemoryBytes, undefined);
   });
 
   test('is found by a new server, and runs on when the one around it is busy', async () => {
