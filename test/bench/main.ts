@@ -2,8 +2,8 @@
  * `npm run bench [-- name…] [--json] [--rounds N]`: every promise about speed and size, as a ratio
  * to a peer measured in the same run. Never compare the samples of two runs, only the ratios.
  *
- * `npm run bench -- portable [row…] [--harts 1|2]` and `-- nesting [row…]` are tables of their
- * own.
+ * `npm run bench -- portable [row…] [--harts 1|2]` and `-- nesting [row…]`, `-- nesting-portable
+ * [row…]` are tables of their own.
  *
  * A table on stdout, or JSON with `--json`; progress goes to stderr. The exit code says whether
  * the rows could be measured, not whether they reach their goals: a row whose peer is missing here
@@ -19,7 +19,7 @@ import { lan } from './lan-row.ts';
 import { launch } from './launch.ts';
 import { launchMany } from './launch-many.ts';
 import { isMet, type Measured, type Row, type Table } from './measure.ts';
-import { nesting } from './nesting.ts';
+import { nesting, nestingPortable } from './nesting.ts';
 import { killAll } from './portable/peer.ts';
 import { portable } from './portable/table.ts';
 import { killQemu, qemu } from './qemu.ts';
@@ -28,7 +28,7 @@ import { closeAll } from './world.ts';
 const rows: readonly Row[] = [
   launch, launchMany, memory, idle, echo, lan, diskRead, diskWrite, qemu,
 ];
-const tables: readonly Table[] = [portable, nesting];
+const tables: readonly Table[] = [portable, nesting, nestingPortable];
 
 type Outcome = { row: Row } & (
   | { kind: 'measured'; measured: Measured }

@@ -14,11 +14,11 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nymphPaths } from '../../src-main/app/node/paths.ts';
-import type { MachineState, MachineView } from '../../src-main/contract/machine.ts';
+import type { MachineView } from '../../src-main/contract/machine.ts';
 import { Client } from '../../src-main/rpc/client.ts';
 import { SocketChannel } from '../../src-main/rpc/node/socket-channel.ts';
 
-const patienceMs = 60_000;
+const patienceMs = 180_000;
 const open = new Set<World>();
 
 export async function openWorld(): Promise<World> {
@@ -76,9 +76,15 @@ export class World {
   /** Milliseconds from asking until the event that says it is running. */
   async start(name: string): Promise<number> {
     const began = performance.now();
-    const running = this.until(name, 'running').then(() => performance.now() - began);
+    const running = this.until(name, ({ state }) => state === 'running', 'running')
+      .then(() => performance.now() - began);
     await Promise.all([this.client.call('machine.start', { machine: name }), running]);
     return running;
+  }
+
+  /** Until its agent answers, which at once or later follows that it runs. */
+  untilAgent(name: string): Promise<void> {
+    return this.until(name, ({ agent }) => agent, 'answering');
   }
 
   async remove(name: string): Promise<void> {
@@ -117,7 +123,9 @@ export class World {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  private until(name: string, state: MachineState): Promise<void> {
+  private until(
+    name: string, good: (view: MachineView) => boolean, wanted: string,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (act: () => void): void => {
         clearTimeout(timer);
@@ -126,11 +134,11 @@ export class World {
       };
       const look = (): void => {
         const view = this.machines.get(name);
-        if (view?.state === state) end(resolve);
+        if (view !== undefined && good(view)) end(resolve);
         else if (view?.state === 'crashed') end(() => reject(new Error(crash(view))));
       };
       const timer = setTimeout(
-        () => end(() => reject(new Error(`“${name}” was not ${state} in time`))), patienceMs,
+        () => end(() => reject(new Error(`“${name}” was not ${wanted} in time`))), patienceMs,
       );
       this.watchers.add(look);
     });
