@@ -2,7 +2,7 @@
  * ARP for IPv4 over Ethernet (RFC 826): `readArp` takes the payload of a frame, `writeArp` makes
  * one. Other hardware or protocols are not ours and read as undefined.
  */
-import { read16, read32, read48, write16, write32, write48 } from './ethernet.ts';
+import { read16, read32, read48, write16, write32, write48 } from '../base/internet.ts';
 
 export const arpBytes = 28;
 export const arpRequest = 1;

@@ -4,7 +4,7 @@
  * fields (52) are not followed, as no client's request needs them. What a server decides lives
  * in `services.ts`.
  */
-import { read16, read32, read48, write16, write32, write48 } from './ethernet.ts';
+import { read16, read32, read48, write16, write32, write48 } from '../base/internet.ts';
 
 export const dhcpType = {
   discover: 1, offer: 2, request: 3, decline: 4, ack: 5, nak: 6, release: 7, inform: 8,

@@ -3,7 +3,7 @@
  * a hostile UDP payload, `writeAnswer` repeats it with addresses or a name. Compression in a
  * question is refused (no client uses it), which also rules out pointer loops.
  */
-import { read16, write16, write32 } from './ethernet.ts';
+import { read16, write16, write32 } from '../base/internet.ts';
 
 export const dnsPort = 53;
 export const dnsType = { a: 1, ptr: 12, aaaa: 28, any: 255 } as const;

@@ -3,9 +3,9 @@
  * (`parseMac`, `formatMac`); all multi-byte fields are big-endian. Readers return undefined for
  * what is too short; nothing here reads outside the array it is given.
  */
+import { read16, read48, write16, write48 } from '../base/internet.ts';
 import { Refusal } from '../base/refusal.ts';
 
-export const etherType = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd } as const;
 export const broadcastMac = 0xffffffffffff;
 export const ethernetHeaderBytes = 14;
 
@@ -40,31 +40,4 @@ export function formatMac(mac: number): string {
 
 export function isGroupMac(mac: number): boolean {
   return (Math.floor(mac / 2 ** 40) & 1) === 1;
-}
-
-export function read16(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!;
-}
-
-export function read32(bytes: Uint8Array, at: number): number {
-  return ((read16(bytes, at) << 16) | read16(bytes, at + 2)) >>> 0;
-}
-
-export function read48(bytes: Uint8Array, at: number): number {
-  return read16(bytes, at) * 2 ** 32 + read32(bytes, at + 2);
-}
-
-export function write16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
-}
-
-export function write32(bytes: Uint8Array, at: number, value: number): void {
-  write16(bytes, at, value >>> 16);
-  write16(bytes, at + 2, value & 0xffff);
-}
-
-export function write48(bytes: Uint8Array, at: number, value: number): void {
-  write16(bytes, at, Math.floor(value / 2 ** 32));
-  write32(bytes, at + 2, value >>> 0);
 }

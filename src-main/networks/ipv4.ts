@@ -3,8 +3,8 @@
  * 32-bit numbers. Readers take hostile bytes: they check every length and the header checksum,
  * refuse fragments, and return views into what they were given, or undefined.
  */
+import { checksum, read16, read32, write16, write32 } from '../base/internet.ts';
 import { Refusal } from '../base/refusal.ts';
-import { read16, read32, write16, write32 } from './ethernet.ts';
 
 export const ipProtocol = { icmp: 1, tcp: 6, udp: 17 } as const;
 export const ipv4HeaderBytes = 20;
@@ -92,16 +92,6 @@ export function writeUdp(
   const sum = checksum(bytes.subarray(0, totalBytes), pseudoHeaderSum(addresses, totalBytes));
   write16(bytes, 6, sum === 0 ? 0xffff : sum);
   return totalBytes;
-}
-
-/** The internet checksum (RFC 1071); 0 over bytes that carry their own right checksum. */
-export function checksum(bytes: Uint8Array, initial = 0): number {
-  let sum = initial;
-  const even = bytes.length & ~1;
-  for (let at = 0; at < even; at += 2) sum += (bytes[at]! << 8) | bytes[at + 1]!;
-  if (even < bytes.length) sum += bytes[even]! << 8;
-  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 65536);
-  return ~sum & 0xffff;
 }
 
 export function parseAddress(text: string): number {

@@ -8,6 +8,7 @@
  * Frames are hostile. What must always hold: no reply to a group or broadcast source, at most
  * `repliesPerSecondMax` replies a port, memory bounded by the subnet.
  */
+import { checksum, etherType, write16, write32 } from '../base/internet.ts';
 import { arpReply, arpRequest, readArp, writeArp, arpBytes } from './arp.ts';
 import type { LanConfig, ServicesConfig } from './control.ts';
 import {
@@ -36,15 +37,11 @@ import {
 import {
   broadcastMac,
   ethernetHeaderBytes,
-  etherType,
   isGroupMac,
   readEthernet,
-  write16,
-  write32,
   writeEthernet,
 } from './ethernet.ts';
 import {
-  checksum,
   ipProtocol,
   ipv4HeaderBytes,
   readIpv4,

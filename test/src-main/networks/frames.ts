@@ -1,7 +1,6 @@
 /** Frames and small protocol clients for the network tests, made with the codecs themselves. */
-import {
-  broadcastMac, formatMac, read16, read32, write16, write32, write48, writeEthernet,
-} from '../../../src-main/networks/ethernet.ts';
+import { read16, read32, write16, write32, write48 } from '../../../src-main/base/internet.ts';
+import { broadcastMac, formatMac, writeEthernet } from '../../../src-main/networks/ethernet.ts';
 import { formatAddress, readIpv4, readUdp, writeIpv4,
   writeUdp } from '../../../src-main/networks/ipv4.ts';
 

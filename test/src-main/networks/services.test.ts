@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { checksum } from '../../../src-main/base/internet.ts';
 import { arpBytes, readArp, writeArp } from '../../../src-main/networks/arp.ts';
 import { readQuery } from '../../../src-main/networks/dns.ts';
 import { broadcastMac, readEthernet, writeEthernet } from '../../../src-main/networks/ethernet.ts';
 import {
-  checksum, formatAddress, parseAddress, readIpv4, writeIpv4,
+  formatAddress, parseAddress, readIpv4, writeIpv4,
 } from '../../../src-main/networks/ipv4.ts';
 import { asLabel, LanServices, leaseMs,
   repliesPerSecondMax } from '../../../src-main/networks/services.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { drop, filter, flood, hostPort, LanSwitch,
   portsMax } from '../../../src-main/networks/switch.ts';
-import { write48 } from '../../../src-main/networks/ethernet.ts';
+import { write48 } from '../../../src-main/base/internet.ts';
 import { frameOf, macNumber, seeded } from './frames.ts';
 
 function switchOf(ports: number, options = {}): LanSwitch {
