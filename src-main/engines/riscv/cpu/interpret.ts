@@ -151,11 +151,13 @@ function quickAccess(n: Instruction): string | null {
     : `${look} wx(h, insn, ${word}(at));`;
 }
 
+/** Goes on at `to`, a host pointer, by way of the outer loop. */
+const leave = (to: string) => `{ pc = h.codedelta + zx(ip) + sx(${to} - ip); break; }`;
+
 /**
  * On at `to`, a host pointer: when that is in the same page, nobody has translated it or wants it
  * to be, and nothing else waits, without the outer loop's help.
  */
-const leave = (to: string) => `{ pc = h.codedelta + zx(ip) + sx(${to} - ip); break; }`;
 const goOn = (to: string) => `
   let to = ${to};
   if (((to ^ ip) & -4096) | load16u(h.codemap + (to & 0xffe)) | h.poke) ${leave('to')}

@@ -7,7 +7,6 @@
 import {
   at, fieldOffset, frameSize, hartAt, hartSize, heatIndex, layoutConstants,
 } from '../layout.ts'; // prettier-ignore
-import type { Layout } from '../layout.ts';
 import type { Compiled } from '../wasm/compile.ts';
 import { flowOf } from './flow.ts';
 import { ModuleEmitter } from './emit.ts';
@@ -59,7 +58,6 @@ export interface Workshop {
 
 export interface Plans {
   memory: WebAssembly.Memory;
-  layout: Layout;
   compiled: Pick<Compiled, 'signatures' | 'inlines'>;
 }
 

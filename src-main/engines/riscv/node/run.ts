@@ -80,8 +80,7 @@ export async function run(options: RunOptions): Promise<Ended> {
   }
 }
 
-async function runOn(threads: Threads, machine: Machine, options: RunOptions): Promise<Ended> {
-  const shared: Shared = machine;
+async function runOn(threads: Threads, shared: Machine, options: RunOptions): Promise<Ended> {
   const { from, devices: makes } = options;
   const resume = 'saved' in from ? from : undefined;
   const board = 'saved' in from ? goOn(shared, makes, from) : powerOn(shared, makes, from);
@@ -89,7 +88,7 @@ async function runOn(threads: Threads, machine: Machine, options: RunOptions): P
   const lines = new ConsoleLines(options.console, board);
   const threshold = options.threshold ?? defaultThreshold;
   const firmware = 'firmware' in from && from.firmware !== undefined;
-  const start = { machine, powerOnNs, firmware, resume: resume !== undefined, threshold };
+  const start = { machine: shared, powerOnNs, firmware, resume: resume !== undefined, threshold };
   threads.start(start, () => bus.stop(stopReasons.failure));
   options.onPower?.({
     memory: shared.memory,

@@ -45,7 +45,7 @@ export class Threads {
     const { powerOnNs } = start;
     const channels = this.hartThreads.map(() => new MessageChannel());
     const harts = channels.map(({ port2 }) => port2);
-    const plans: WorkshopStart = { plans: { memory, layout, compiled }, harts };
+    const plans: WorkshopStart = { plans: { memory, compiled }, harts };
     this.workshop.postMessage(plans, harts);
     this.hartThreads.forEach((thread, index) => {
       const workshop = channels[index]!.port1;

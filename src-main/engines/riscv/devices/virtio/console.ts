@@ -2,16 +2,15 @@
 import type { ConsolePort } from '../../ports.ts';
 import { VirtioDevice } from './device.ts';
 import type { Saved, Wiring } from './device.ts';
-import { gather, scatter } from './queue.ts';
-import { bytesToText, textToBytes } from '../../saved.ts';
+import { gather } from './queue.ts';
+import { WaitingInput } from './waiting-input.ts';
 
 const sizeFeature = 1;
 const chunkBytesMax = 0x1_0000;
-const waitingMax = 0x1_0000;
 
 export class VirtioConsole extends VirtioDevice {
   private readonly port: ConsolePort;
-  private waiting: Uint8Array = new Uint8Array(0);
+  private readonly waiting = new WaitingInput();
 
   constructor(wiring: Wiring, port: ConsolePort, columns: number, rows: number) {
     super(wiring, { deviceId: 3, features: sizeFeature, queues: 2, queueMax: 64 });
@@ -19,21 +18,17 @@ export class VirtioConsole extends VirtioDevice {
     this.configView().setUint16(0, columns, true);
     this.configView().setUint16(2, rows, true);
     port.onInput((bytes) => {
-      const room = Math.max(0, waitingMax - this.waiting.length);
-      const more = new Uint8Array(this.waiting.length + Math.min(room, bytes.length));
-      more.set(this.waiting);
-      more.set(bytes.subarray(0, room), this.waiting.length);
-      this.waiting = more;
+      this.waiting.add(bytes);
       this.wish();
     });
   }
 
   override save(): Saved {
-    return bytesToText(this.waiting);
+    return this.waiting.save();
   }
 
   override restore(saved: Saved): void {
-    this.waiting = textToBytes(saved, waitingMax);
+    this.waiting.restore(saved);
   }
 
   protected override handle(index: number): void {
@@ -49,14 +44,6 @@ export class VirtioConsole extends VirtioDevice {
   }
 
   protected override look(): void {
-    let wanted = false;
-    while (this.waiting.length > 0) {
-      const chain = this.queues[0]!.take();
-      if (chain === null) break;
-      const taken = scatter(this.waiting, chain.writable);
-      this.waiting = this.waiting.subarray(taken);
-      wanted = this.queues[0]!.give(chain, taken) || wanted;
-    }
-    if (wanted) this.interrupt();
+    if (this.waiting.giveTo(this.queues[0]!)) this.interrupt();
   }
 }

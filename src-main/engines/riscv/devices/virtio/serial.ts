@@ -3,10 +3,11 @@
  * kilobytes a call, where a console takes 16 bytes, and that one program of root's has open.
  */
 import type { ConsolePort } from '../../ports.ts';
-import { bytesToText, recordOf, textToBytes } from '../../saved.ts';
+import { recordOf } from '../../saved.ts';
 import { VirtioDevice } from './device.ts';
 import type { Saved, Wiring } from './device.ts';
 import { gather, scatter } from './queue.ts';
+import { WaitingInput } from './waiting-input.ts';
 
 const multiPort = 1 << 1;
 /** Those of port 0, which is a console's by custom, are never used. */
@@ -19,11 +20,10 @@ const event = { deviceReady: 0, portAdd: 1, portReady: 3, portOpen: 6 };
 const controlBytes = 8;
 const driverOk = 4;
 const chunkBytesMax = 0x1_0000;
-const waitingMax = 0x1_0000;
 
 export class VirtioSerial extends VirtioDevice {
   private readonly port: ConsolePort;
-  private waiting: Uint8Array = new Uint8Array(0);
+  private readonly waiting = new WaitingInput();
   /** What the driver is still to be told. */
   private sayAdd = false;
   private sayOpen = false;
@@ -34,11 +34,7 @@ export class VirtioSerial extends VirtioDevice {
     this.port = port;
     this.configView().setUint32(4, portsMax, true);
     port.onInput((bytes) => {
-      const room = Math.max(0, waitingMax - this.waiting.length);
-      const more = new Uint8Array(this.waiting.length + Math.min(room, bytes.length));
-      more.set(this.waiting);
-      more.set(bytes.subarray(0, room), this.waiting.length);
-      this.waiting = more;
+      this.waiting.add(bytes);
       this.wish();
     });
   }
@@ -50,12 +46,12 @@ export class VirtioSerial extends VirtioDevice {
 
   override save(): Saved {
     const { sayAdd, sayOpen, openInGuest } = this;
-    return { waiting: bytesToText(this.waiting), sayAdd, sayOpen, openInGuest };
+    return { waiting: this.waiting.save(), sayAdd, sayOpen, openInGuest };
   }
 
   override restore(saved: Saved): void {
     const { waiting, sayAdd, sayOpen, openInGuest } = recordOf(saved);
-    this.waiting = textToBytes(waiting, waitingMax);
+    this.waiting.restore(waiting);
     this.sayAdd = sayAdd === true;
     this.sayOpen = sayOpen === true;
     this.openInGuest = openInGuest === true;
@@ -65,7 +61,7 @@ export class VirtioSerial extends VirtioDevice {
     // A driver that begins anew has nothing open, and what was sent is of another time.
     if (!this.hasStatus(driverOk)) {
       this.sayAdd = this.sayOpen = this.openInGuest = false;
-      this.waiting = this.waiting.subarray(this.waiting.length);
+      this.waiting.clear();
     }
     super.service();
   }
@@ -98,7 +94,8 @@ export class VirtioSerial extends VirtioDevice {
   protected override look(): void {
     const told = this.tell();
     const taken = this.takeOutput();
-    if (this.giveInput() || taken || told) this.interrupt();
+    const given = this.openInGuest && this.waiting.giveTo(this.queues[queue.receive]!);
+    if (given || taken || told) this.interrupt();
   }
 
   private tell(): boolean {
@@ -127,19 +124,6 @@ export class VirtioSerial extends VirtioDevice {
       if (chain === null) break;
       this.port.write(gather(chain.readable, chunkBytesMax));
       wanted = from.give(chain, 0) || wanted;
-    }
-    return wanted;
-  }
-
-  private giveInput(): boolean {
-    const to = this.queues[queue.receive]!;
-    let wanted = false;
-    while (this.waiting.length > 0 && this.openInGuest) {
-      const chain = to.take();
-      if (chain === null) break;
-      const taken = scatter(this.waiting, chain.writable);
-      this.waiting = this.waiting.subarray(taken);
-      wanted = to.give(chain, taken) || wanted;
     }
     return wanted;
   }
