@@ -196,15 +196,6 @@ fn csr_write(h: i32, n: i32, v: i64, named: i64) {
   }
 }
 
-// A CSR instruction in translated code; 1 when that has to be left behind it.
-export fn csr_inside(h: i32, insn: i32, fuel: i32): i32 {
-  let t = h.tlb;
-  h.raw = insn;
-  h.fuel = fuel;
-  csr_op(h, insn, (insn >>> 12) & 7);
-  return (h.tlb != t) | (load32(h + POKE) != 0);
-}
-
 fn csr_op(h: i32, insn: i32, f3: i32): i32 {
   let n = insn >>> 20;
   let rs1 = (insn >>> 15) & 31;

@@ -182,6 +182,27 @@ fn system(h: i32, insn: i32): i32 {
   return refuse(h, 0);
 }
 
+// In translated code: a CSR, a fence or a wait; 1 when that code has to be left behind it.
+export fn system_inside(h: i32, insn: i32, fuel: i32): i32 {
+  let t = h.tlb;
+  h.raw = insn;
+  h.fuel = fuel;
+  system(h, insn);
+  return (h.tlb != t) | (load32(h + POKE) != 0);
+}
+
+// In translated code, which is left: a trap, or the way back from one, at h.pc. The new fuel; a
+// trap costs some and retires nothing, as in 'run'.
+export fn system_out(h: i32, insn: i32, fuel: i32): i32 {
+  h.raw = insn;
+  h.fuel = fuel;
+  system(h, insn);
+  if (h.fault == 0) return fuel;
+  deliver_fault(h);
+  h.fueltop = h.fueltop - 1L;
+  return h.fuel - 1;
+}
+
 // An interrupt may be allowed from now on. One that comes later pokes by itself.
 fn allow_interrupts(h: i32) {
   if (wanted(h)) atomic_or32(h + POKE, 1);

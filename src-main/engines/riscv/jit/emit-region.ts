@@ -11,7 +11,7 @@ import { StepEmitter } from './emit-steps.ts';
 import type { ModuleEmitter, SlotOf } from './emit.ts';
 import { edgeKey } from './flow.ts';
 import type { Flow } from './flow.ts';
-import type { Block } from './region.ts';
+import type { Block, Step } from './region.ts';
 import type { RegisterSet } from './operands.ts';
 import { emitEntry, local, localTypes, siteBits } from './stencil.ts';
 
@@ -149,6 +149,8 @@ export class RegionEmitter extends StepEmitter {
         return this.leaveTo(block.next);
       case 'indirect':
         return this.indirect(block);
+      case 'trap':
+        return this.trap(last!);
       case 'stop':
         this.toInterpreter(block.next);
     }
@@ -203,12 +205,39 @@ export class RegionEmitter extends StepEmitter {
     this.leaveByLookup();
   }
 
-  /** Out to the address in `va`, through the fetch side of the TLB and the page's code map. */
+  /** To wherever ecall leads or sret comes back to, by the interpreter's own helper. */
+  private trap(step: Step): void {
+    const { e } = this;
+    this.writeBack(this.dirty);
+    e.get(local.h);
+    this.pageOffset(step.at);
+    e.memory('store64', fieldOffset('pc'));
+    e.get(local.h);
+    e.i32(step.raw);
+    e.get(local.fuel);
+    this.call('system_out');
+    e.set(local.fuel);
+    e.get(local.h);
+    e.memory('load32', fieldOffset('tlb'));
+    e.set(local.tlb);
+    e.get(local.h);
+    e.memory('load64', fieldOffset('pc'));
+    e.set(local.va);
+    this.goOnByLookup();
+  }
+
+  /** Out to the address in `va`. */
   private leaveByLookup(): void {
     const { e } = this;
     e.get(local.h);
     e.get(local.va);
     e.memory('store64', fieldOffset('pc'));
+    this.goOnByLookup();
+  }
+
+  /** `va` is the pc: on through the fetch side of the TLB and the page's code map. */
+  private goOnByLookup(): void {
+    const { e } = this;
     e.get(local.va);
     e.i64(-4096);
     e.op(0x83);

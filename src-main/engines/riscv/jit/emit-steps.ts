@@ -9,7 +9,6 @@ import type { ModuleEmitter } from './emit.ts';
 import type { Flow } from './flow.ts';
 import { groupsOf } from './groups.ts';
 import type { Group } from './groups.ts';
-import { isCsr } from './operands.ts';
 import type { RegisterSet } from './operands.ts';
 import type { Step } from './region.ts';
 import { registerUse, sameSet } from './registers.ts';
@@ -41,7 +40,7 @@ export abstract class StepEmitter {
     this.module = module;
     this.use = registerUse(flow);
     this.groups = groupsOf(flow);
-    this.changesCsrs = flow.order.some(({ steps }) => steps.some((step) => isCsr(step.what)));
+    this.changesCsrs = flow.order.some(({ steps }) => steps.some(({ system }) => system === 'inside'));
     const scope = { ...module.env, fields, callee: () => null };
     this.e = new Emitter(scope, null, module.code);
   }
@@ -50,7 +49,7 @@ export abstract class StepEmitter {
     this.step = step;
     this.left--;
     const { kind } = step.what;
-    if (kind === 'system') return this.csr(step);
+    if (kind === 'system') return this.system(step);
     const group = this.groups.get(step);
     const { stencils } = this.module;
     const stencil = group === undefined ? stencils.of(step) : stencils.inGroup(step);
@@ -64,10 +63,10 @@ export abstract class StepEmitter {
   }
 
   /**
-   * A CSR instruction, by the interpreter's own helper, which finds rs1 and leaves rd in memory.
-   * Leaves when what follows has to be fetched anew or an interrupt looked at.
+   * A CSR, a fence or a wait, by the interpreter's own helper, which finds its registers and leaves
+   * rd in memory. Leaves when what follows has to be fetched anew or an interrupt looked at.
    */
-  private csr(step: Step): void {
+  private system(step: Step): void {
     const { e } = this;
     const written = step.writes;
     this.writeBack({ x: this.dirty.x & step.reads.x, f: 0 });
@@ -77,7 +76,7 @@ export abstract class StepEmitter {
     e.get(local.fuel);
     e.i32(this.left);
     e.op(0x6a);
-    this.call('csr_inside');
+    this.call('system_inside');
     e.set(local.entry);
     e.get(local.h);
     e.memory('load32', fieldOffset('fault'));
@@ -131,7 +130,7 @@ export abstract class StepEmitter {
     this.e.set(local.site);
   }
 
-  private call(name: string): void {
+  protected call(name: string): void {
     this.e.op(0x10);
     this.e.code.u32(this.module.function(name));
   }

@@ -7,7 +7,7 @@
  */
 import { edgeKey } from './flow.ts';
 import type { Flow } from './flow.ts';
-import { accessOf, isCsr } from './operands.ts';
+import { accessOf } from './operands.ts';
 import type { Access } from './operands.ts';
 import { successors } from './region.ts';
 import type { Block, Step } from './region.ts';
@@ -83,9 +83,9 @@ function joins(group: Group, step: Step, access: Access): boolean {
   return true;
 }
 
-/** After a step: what it writes has a value of its own. A CSR may change what pages there are. */
+/** After a step: what it writes has a value of its own. CSRs and fences change what pages there are. */
 function number(value: Int32Array, step: Step, bases: readonly number[]): void {
-  const written = isCsr(step.what) ? -1 : step.writes.x;
+  const written = step.system === 'inside' ? -1 : step.writes.x;
   if (written === 0) return;
   for (const n of bases) {
     if (((written >>> n) & 1) !== 0) value[n] = ((step.at + 1) << 5) | n;

@@ -3,13 +3,13 @@
  * branches and jumps inside one page, up to a limit. Offsets are bytes inside that page.
  *
  * A block ends in one of: 'goto' (jump or fall into `next`), 'branch' (`next` when taken, else
- * `other`), 'jump' (a direct jump that leaves the page or calls), 'indirect' (jalr), 'stop' (an
- * instruction that only the interpreter runs, or the page's end).
+ * `other`), 'jump' (a direct jump that leaves the page or calls), 'indirect' (jalr), 'trap' (ecall
+ * and what comes back from one), 'stop' (an instruction that only the interpreter runs).
  */
 import { decode, immediate } from '../cpu/isa.ts';
 import type { Instruction } from '../cpu/isa.ts';
-import { isCsr, readsOf, writesOf } from './operands.ts';
-import type { RegisterSet } from './operands.ts';
+import { readsOf, systemPart, writesOf } from './operands.ts';
+import type { RegisterSet, SystemPart } from './operands.ts';
 
 export interface Step {
   at: number;
@@ -19,6 +19,7 @@ export interface Step {
   raw: number;
   what: Instruction;
   imm: number;
+  system: SystemPart;
   reads: RegisterSet;
   writes: RegisterSet;
 }
@@ -26,11 +27,11 @@ export interface Step {
 export interface Block {
   start: number;
   steps: Step[];
-  end: 'goto' | 'branch' | 'jump' | 'indirect' | 'stop';
-  /** The branch, jal or jalr itself; null when the block only falls through or stops. */
+  end: 'goto' | 'branch' | 'jump' | 'indirect' | 'trap' | 'stop';
+  /** The branch, jal, jalr or trap itself; null when the block only falls through or stops. */
   last: Step | null;
   next: number; // offset of the jump or taken target; for 'stop', where to go on
-  other: number; // offset of the fall-through of a branch, or what follows a call
+  other: number; // offset of the fall-through of a branch, or what follows a call or trap
   count: number; // instructions, with `last`
   after: number; // offset behind the last of them
 }
@@ -67,14 +68,15 @@ export class CodePage {
     const raw = length === 2 ? low : bits | 0;
     const imm = immediate(what.format, bits | 0);
     const reads = readsOf(what, bits);
-    return { at, length, bits, raw, what, imm, reads, writes: writesOf(what, bits) };
+    const system = systemPart(what, bits);
+    return { at, length, bits, raw, what, imm, system, reads, writes: writesOf(what, bits) };
   }
 }
 
 /** Whether the translator does this instruction; others are left to the interpreter. */
 export function translatable(step: Step): boolean {
   const { kind } = step.what;
-  if (kind === 'fencei' || (kind === 'system' && !isCsr(step.what))) return false;
+  if (kind === 'fencei' || (kind === 'system' && step.system === 'none')) return false;
   if (step.what.rounded) {
     const rm = (step.bits >>> 12) & 7;
     if (rm === 5 || rm === 6) return false;
@@ -108,10 +110,9 @@ export function formRegion(page: CodePage, entry: number, limits: Limits): Map<n
 
 /** In-page offsets that a block goes on to. */
 export function successors(block: Block): number[] {
-  if (block.end === 'goto') return [block.next];
-  if (block.end === 'branch') {
-    return [block.next, block.other].filter((offset) => offset >= 0 && offset < 4096);
-  }
+  const inPage = (offset: number) => offset >= 0 && offset < 4096;
+  if (block.end === 'goto') return [block.next].filter(inPage);
+  if (block.end === 'branch') return [block.next, block.other].filter(inPage);
   return [];
 }
 
@@ -121,7 +122,7 @@ export function exits(blocks: ReadonlyMap<number, Block>): number[] {
   for (const block of blocks.values()) {
     const links = block.last !== null && ((block.last.bits >>> 7) & 31) !== 0;
     const leaves = block.end === 'jump' || block.end === 'indirect';
-    if (leaves && links) found.push(block.other);
+    if ((leaves && links) || block.end === 'trap') found.push(block.other);
     if (block.end === 'jump') found.push(block.next);
     else for (const next of successors(block)) if (!blocks.has(next)) found.push(next);
   }
@@ -161,7 +162,10 @@ function readBlock(
   let at = start;
   for (;;) {
     block.next = at;
-    if (at >= 4096) return block;
+    if (at >= 4096) {
+      block.end = 'goto';
+      return block;
+    }
     if (at !== start && blocks.has(at)) {
       block.end = 'goto';
       return block;
@@ -173,7 +177,7 @@ function readBlock(
     block.after = at;
     block.count++;
     const { kind } = step.what;
-    if (kind === 'branch' || kind === 'jal' || kind === 'jalr') {
+    if (kind === 'branch' || kind === 'jal' || kind === 'jalr' || step.system === 'leads out') {
       block.last = step;
       finish(block, step, at);
       return block;
@@ -192,7 +196,8 @@ function finish(block: Block, step: Step, after: number): void {
   }
   block.other = after;
   block.next = target;
-  if (step.what.kind === 'jalr') block.end = 'indirect';
+  if (step.system === 'leads out') block.end = 'trap';
+  else if (step.what.kind === 'jalr') block.end = 'indirect';
   else {
     const links = ((step.bits >>> 7) & 31) !== 0;
     block.end = links || target < 0 || target >= 4096 ? 'jump' : 'goto';

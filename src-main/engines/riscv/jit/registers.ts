@@ -4,7 +4,7 @@
  */
 import type { Flow } from './flow.ts';
 import { edgeKey } from './flow.ts';
-import { isCsr, mayFault } from './operands.ts';
+import { mayFault } from './operands.ts';
 import type { RegisterSet } from './operands.ts';
 import { successors } from './region.ts';
 import type { Block, Step } from './region.ts';
@@ -54,12 +54,12 @@ export function registerUse(flow: Flow): RegisterUse {
     for (const step of stepsOf(block)) {
       const { reads, writes } = step;
       leave(reads);
-      if (mayFault(step.what)) leaveToInterpreter();
+      if (mayFault(step.what, step.system)) leaveToInterpreter();
       add(used, reads);
       add(used, writes);
       add(d, writes);
       add(w, writes);
-      if (isCsr(step.what)) leaveToInterpreter();
+      if (step.system === 'inside') leaveToInterpreter();
     }
     if (block.end === 'stop' || turnsBack(flow, n)) leaveToInterpreter();
     else if (leaves(flow, n)) leave(d);

@@ -84,7 +84,7 @@ addi x9, x9, -1\nbne x9, zero, again\ndone:\njal zero, done`));
 });
 
 test('what only the interpreter runs is refused', () => {
-  const { total } = reportOf(translator, `sfence.vma\n${loop}`);
+  const { total } = reportOf(translator, `fence.i\n${loop}`);
   assert.ok(total.refused >= 1);
 });
 

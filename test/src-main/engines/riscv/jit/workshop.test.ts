@@ -126,7 +126,7 @@ suite('a maker of regions', () => {
 
   test('refuses what only the interpreter runs', () => {
     const m = bare(hot);
-    put(m, assemble('sfence.vma'));
+    put(m, assemble('fence.i'));
     const { maker, want } = wanted(m);
     want(1);
     assert.deepEqual(maker.take()!.refused, [{ frame: 0, life: 1, offset: 0 }]);
