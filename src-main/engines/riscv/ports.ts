@@ -5,11 +5,14 @@
 export interface BlockPort {
   readonly sectorCount: number;
   readonly readOnly: boolean;
-  read(sector: number, into: Uint8Array): void;
-  /** Must not keep the array. */
-  write(sector: number, from: Uint8Array): void;
+  /** The places are filled in turn; whole sectors in all. */
+  read(sector: number, into: readonly Uint8Array[]): void;
+  /** Must not keep the arrays. */
+  write(sector: number, from: readonly Uint8Array[]): void;
   flush(): Promise<void> | void;
   discard(sector: number, count: number): void;
+  /** No other thread works for the disk meanwhile. @throws when it is closed. */
+  alone<Result>(work: () => Result): Result;
 }
 
 export interface ConsolePort {

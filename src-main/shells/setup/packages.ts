@@ -56,6 +56,7 @@ export const debianPackages: readonly DebianPackage[] = [
     'test', 'judges the portable engine from outside', 'qemu-system-riscv', 'qemu-system-misc',
   ), // prettier-ignore
   row('test', 'the emulator that the bench compares with', 'qemu-system-x86'),
+  row('test', 'the C library of what the bench runs in guests', 'libc6-dev-riscv64-cross'),
 ];
 
 /** The groups that apply. */

@@ -8,7 +8,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { VirtioBlock } from '../../../src-main/engines/riscv/devices/virtio/block.ts';
 import { VirtioNet } from '../../../src-main/engines/riscv/devices/virtio/net.ts';
 import { VirtioRandom } from '../../../src-main/engines/riscv/devices/virtio/random.ts';
-import { fileBlock } from '../../../src-main/engines/riscv/node/file-block.ts';
+import { diskPort, openDisk } from '../../../src-main/engines/riscv/node/disk-port.ts';
 import { FrameSlots } from '../../../src-main/engines/riscv/node/frame-slots.ts';
 import { run } from '../../../src-main/engines/riscv/node/run.ts';
 
@@ -24,7 +24,8 @@ export interface MachineWords {
 }
 
 const wanted = JSON.parse(process.argv[2]!) as MachineWords;
-const { disk, cable } = wanted;
+const { disk: path, cable } = wanted;
+const disks = path === undefined ? [] : [{ slot: 1, name: 'bench', disk: openDisk({ path }) }];
 const frames = cable === undefined ? undefined : new FrameSlots([cable]);
 const mac = Uint8Array.of(2, 0, 0, 0, 0, process.pid & 0xff);
 
@@ -40,14 +41,15 @@ await run({
   console: { write: (bytes) => void writeSync(1, bytes), onInput: () => {} },
   devices: [
     (wiring) => new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) }),
-    ...(disk === undefined ? [] : [fileBlock(disk, false)]).map((port) =>
+    ...disks.map(({ name, disk }) =>
       (wiring: ConstructorParameters<typeof VirtioBlock>[0]) =>
-        new VirtioBlock(wiring, port, 'bench')),
+        new VirtioBlock(wiring, diskPort(disk), name)),
     ...(frames === undefined ? [] : [
       (wiring: ConstructorParameters<typeof VirtioNet>[0]) =>
         new VirtioNet(wiring, frames.port(0, mac)),
     ]),
   ],
+  disks,
   onPower: ({ memory }) => frames?.open(memory),
   onWake: () => frames?.look(),
 });

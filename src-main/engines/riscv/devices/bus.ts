@@ -1,7 +1,7 @@
 /**
  * The devices' front halves: what a load or store to device memory does at once, on the thread of
  * the hart that makes it. All registers are shared words under one short lock; slow work (queues,
- * console) is left to the I/O thread, which the doorbell wakes.
+ * console) is left to the I/O thread, which the doorbell wakes, but for disks: see `serve`.
  */
 import { board, registers } from '../board.ts';
 import { HartState, poke } from '../hart-state.ts';
@@ -30,6 +30,13 @@ export class Bus {
   readonly blocks = new Map<string, Int32Array>();
   private readonly words: Int32Array;
   private readonly harts: HartState[] = [];
+  /** Whose queues' bell the store under way has rung; -1: nobody's. */
+  private rung = -1;
+  /**
+   * Answers what a slot's queues hold on the thread that has rung their bell; false leaves it to
+   * the I/O thread. Called without the lock.
+   */
+  serve: (slot: number) => boolean = () => false;
 
   constructor(memory: WebAssembly.Memory, layout: Layout, clock: Clock) {
     const { buffer } = memory;
@@ -56,7 +63,10 @@ export class Bus {
     for (let n = 0; n < board.virtioCount; n++) {
       const words = block(`virtio${n}`, registers.virtio + n * registers.virtioStride, 128);
       const line = (level: boolean) => this.plic.setLine(board.virtioIrq + n, level);
-      this.virtio.push(new VirtioRegisters(words, line, () => this.ring()));
+      const rung = () => {
+        this.rung = n;
+      };
+      this.virtio.push(new VirtioRegisters(words, line, () => this.ring(), rung));
     }
   }
 
@@ -109,6 +119,10 @@ export class Bus {
     } finally {
       this.unlock();
     }
+    if (this.rung < 0) return;
+    const slot = this.rung;
+    this.rung = -1;
+    if (!this.serve(slot)) this.ring();
   }
 
   /** To be called once a second at least. */

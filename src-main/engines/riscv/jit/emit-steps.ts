@@ -40,7 +40,8 @@ export abstract class StepEmitter {
     this.module = module;
     this.use = registerUse(flow);
     this.groups = groupsOf(flow);
-    this.changesCsrs = flow.order.some(({ steps }) => steps.some(({ system }) => system === 'inside'));
+    const steps = flow.order.flatMap((block) => block.steps);
+    this.changesCsrs = steps.some(({ system }) => system === 'inside');
     const scope = { ...module.env, fields, callee: () => null };
     this.e = new Emitter(scope, null, module.code);
   }

@@ -83,7 +83,7 @@ function joins(group: Group, step: Step, access: Access): boolean {
   return true;
 }
 
-/** After a step: what it writes has a value of its own. CSRs and fences change what pages there are. */
+/** After a step: what it writes has a value of its own. CSRs and fences change the pages. */
 function number(value: Int32Array, step: Step, bases: readonly number[]): void {
   const written = step.system === 'inside' ? -1 : step.writes.x;
   if (written === 0) return;

@@ -208,6 +208,7 @@ async function powerOn(
       from,
       console: first,
       devices,
+      disks: plugs.sharedDisks(),
       onPower: (power) => {
         onPower(power);
         frames.open(power.memory);

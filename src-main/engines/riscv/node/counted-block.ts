@@ -4,31 +4,35 @@
  */
 import type { BlockPort } from '../ports.ts';
 
-export type OpenBlock = BlockPort & { close(): void };
+export type ClosableBlock = BlockPort & { close(): void };
 
 export class CountedBlock implements BlockPort {
   readonly sectorCount: number;
   readonly readOnly: boolean;
-  private readonly block: OpenBlock;
+  private readonly block: ClosableBlock;
   private readonly pending = new Set<Promise<void>>();
   private closed = false;
 
-  constructor(block: OpenBlock) {
+  constructor(block: ClosableBlock) {
     this.block = block;
     this.sectorCount = block.sectorCount;
     this.readOnly = block.readOnly;
   }
 
-  read(sector: number, into: Uint8Array): void {
+  read(sector: number, into: readonly Uint8Array[]): void {
     this.open().read(sector, into);
   }
 
-  write(sector: number, from: Uint8Array): void {
+  write(sector: number, from: readonly Uint8Array[]): void {
     this.open().write(sector, from);
   }
 
   discard(sector: number, count: number): void {
     this.open().discard(sector, count);
+  }
+
+  alone<Result>(work: () => Result): Result {
+    return this.open().alone(work);
   }
 
   flush(): Promise<void> | void {
@@ -52,7 +56,7 @@ export class CountedBlock implements BlockPort {
     this.block.close();
   }
 
-  private open(): OpenBlock {
+  private open(): ClosableBlock {
     if (this.closed) throw new Error('The disk is closed.');
     return this.block;
   }

@@ -16,7 +16,7 @@ import type { ConsolePort } from '../ports.ts';
 import { VirtioBlock } from '../devices/virtio/block.ts';
 import { VirtioRandom } from '../devices/virtio/random.ts';
 import type { Wiring } from '../devices/virtio/device.ts';
-import { fileBlock } from './file-block.ts';
+import { diskPort, openDisk } from './disk-port.ts';
 import { run } from './run.ts';
 import type { RunOptions } from './run.ts';
 
@@ -67,6 +67,9 @@ function stdio(): ConsolePort {
 async function main(): Promise<number> {
   if (values.kernel === undefined) throw new Refusal('usage', 'Give a kernel with --kernel.');
   const seed = randomFillSync(new Uint8Array(32));
+  const disks = values.disk.map((path, n) => {
+    return { slot: n + 1, name: `disk${n}`, disk: openDisk({ path }) };
+  });
   const options: RunOptions = {
     from: {
       ramMib: memoryMib(values.memory),
@@ -81,11 +84,10 @@ async function main(): Promise<number> {
     console: stdio(),
     devices: [
       (wiring) => new VirtioRandom(wiring, { fill: (into) => void randomFillSync(into) }),
-      ...values.disk.map((path, n) => {
-        const port = fileBlock(path, false);
-        return (wiring: Wiring) => new VirtioBlock(wiring, port, `disk${n}`);
-      }),
+      ...disks.map(({ name, disk }) =>
+        (wiring: Wiring) => new VirtioBlock(wiring, diskPort(disk), name)),
     ],
+    disks,
     threshold: values.jit === undefined ? undefined : Number(values.jit),
   };
   const ended = await run(options);

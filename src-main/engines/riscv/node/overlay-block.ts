@@ -6,74 +6,80 @@
 import { closeSync, fdatasync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { cowHeaderBytes, cowLayout, parseCowHeader } from '../../../machine/cow.ts';
-import type { BlockPort } from '../ports.ts';
-import { readWhole, writeWhole } from './whole.ts';
+import { DiskPort, diskWords, type OpenDisk, type OpenOverlay } from './open-disk.ts';
+import { lengthOf, readWhole, slice, writeWhole } from './whole.ts';
 
 const sync = promisify(fdatasync);
 const sectorBytes = 512;
 
-export class OverlayBlock implements BlockPort {
-  readonly sectorCount: number;
-  readonly readOnly = false;
-  private readonly overlay: number;
-  private readonly backing: number;
-  private readonly bitmap: Uint8Array;
+/** @throws Refusal `bad-input` for a damaged overlay. */
+export function openOverlay(path: string, backingPath: string): OpenDisk {
+  const descriptor = openSync(path, 'r+');
+  const header = new Uint8Array(cowHeaderBytes);
+  readWhole(descriptor, [header], 0);
+  const { backingBytes } = parseCowHeader(header);
+  const { bitmapAt, bitmapBytes } = cowLayout(backingBytes);
+  const bitmap = new Uint8Array(new SharedArrayBuffer(bitmapBytes));
+  readWhole(descriptor, [bitmap], bitmapAt);
+  const overlay = { backing: openSync(backingPath, 'r'), backingBytes, bitmap };
+  const sectorCount = Math.floor(backingBytes / sectorBytes);
+  return { descriptor, sectorCount, readOnly: false, overlay, words: diskWords() };
+}
+
+export class OverlayBlock extends DiskPort {
+  private readonly overlay: OpenOverlay;
   private readonly layout: ReturnType<typeof cowLayout>;
 
-  /** @throws Refusal `bad-input` for a damaged overlay. */
-  constructor(path: string, backing: string) {
-    this.overlay = openSync(path, 'r+');
-    const header = new Uint8Array(cowHeaderBytes);
-    readWhole(this.overlay, header, 0);
-    const { backingBytes } = parseCowHeader(header);
-    this.sectorCount = Math.floor(backingBytes / sectorBytes);
-    this.layout = cowLayout(backingBytes);
-    this.bitmap = new Uint8Array(this.layout.bitmapBytes);
-    readWhole(this.overlay, this.bitmap, this.layout.bitmapAt);
-    this.backing = openSync(backing, 'r');
+  constructor(disk: OpenDisk & { overlay: OpenOverlay }) {
+    super(disk);
+    this.overlay = disk.overlay;
+    this.layout = cowLayout(disk.overlay.backingBytes);
   }
 
-  read(sector: number, into: Uint8Array): void {
-    const end = sector + into.length / sectorBytes;
+  read(sector: number, into: readonly Uint8Array[]): void {
+    const end = sector + lengthOf(into) / sectorBytes;
     for (let from = sector; from < end; ) {
       const here = this.isHere(from);
       let to = from + 1;
       while (to < end && this.isHere(to) === here) to++;
-      const part = into.subarray((from - sector) * sectorBytes, (to - sector) * sectorBytes);
+      const part = slice(into, (from - sector) * sectorBytes, (to - from) * sectorBytes);
       const position = from * sectorBytes + (here ? this.layout.dataAt : 0);
-      readWhole(here ? this.overlay : this.backing, part, position);
+      readWhole(here ? this.disk.descriptor : this.overlay.backing, part, position);
       from = to;
     }
   }
 
-  write(sector: number, from: Uint8Array): void {
-    writeWhole(this.overlay, from, this.layout.dataAt + sector * sectorBytes);
-    const first = sector >> 3;
-    const last = (sector + from.length / sectorBytes - 1) >> 3;
+  write(sector: number, from: readonly Uint8Array[]): void {
+    const { bitmap } = this.overlay;
+    const { descriptor } = this.disk;
+    const end = sector + lengthOf(from) / sectorBytes;
+    writeWhole(descriptor, from, this.layout.dataAt + sector * sectorBytes);
     let changed = false;
-    for (let n = sector; n < sector + from.length / sectorBytes; n++) {
+    for (let n = sector; n < end; n++) {
       if (this.isHere(n)) continue;
-      this.bitmap[n >> 3] = this.bitmap[n >> 3]! | (1 << (n & 7));
+      bitmap[n >> 3] = bitmap[n >> 3]! | (1 << (n & 7));
       changed = true;
     }
     if (!changed) return;
-    const bytes = this.bitmap.subarray(first, last + 1);
-    writeWhole(this.overlay, bytes, this.layout.bitmapAt + first);
+    const first = sector >> 3;
+    writeWhole(descriptor, [bitmap.subarray(first, ((end - 1) >> 3) + 1)],
+      this.layout.bitmapAt + first);
   }
 
   flush(): Promise<void> {
-    return sync(this.overlay);
+    return sync(this.disk.descriptor);
   }
 
   /** Blocks stay: what an overlay gives up would show the image beneath again. */
   discard(): void {}
 
   close(): void {
-    closeSync(this.overlay);
-    closeSync(this.backing);
+    this.closeForAll();
+    closeSync(this.disk.descriptor);
+    closeSync(this.overlay.backing);
   }
 
   private isHere(sector: number): boolean {
-    return ((this.bitmap[sector >> 3]! >> (sector & 7)) & 1) !== 0;
+    return ((this.overlay.bitmap[sector >> 3]! >> (sector & 7)) & 1) !== 0;
   }
 }

@@ -13,9 +13,10 @@ import { diskPlaces, diskSlot, disksMax, nicsMax, slots } from '../machine-file.
 import type { MachineFile } from '../machine-file.ts';
 import { numberOf, textOf, type Verb } from './control-door.ts';
 import { CountedBlock } from './counted-block.ts';
-import { fileBlock } from './file-block.ts';
+import { diskPort, openDisk } from './disk-port.ts';
 import type { FrameSlots } from './frame-slots.ts';
-import { OverlayBlock } from './overlay-block.ts';
+import type { SharedDisk } from './hart-disks.ts';
+import type { OpenDisk } from './open-disk.ts';
 
 export type Make = (wiring: Wiring) => VirtioDevice;
 
@@ -23,9 +24,11 @@ export type Make = (wiring: Wiring) => VirtioDevice;
 export interface Power {
   plug(slot: number, make: Make): void;
   unplug(slot: number): void;
+  shareDisk(disk: SharedDisk): void;
 }
 
 type Disk = MachineFile['disks'][number];
+type OwnDisk = { id: string; disk: OpenDisk; port: CountedBlock };
 
 const macPattern = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
@@ -33,7 +36,7 @@ export class Plugs {
   /** Set while the machine is on. */
   power?: Power;
   private readonly frames: FrameSlots;
-  private readonly disks = new Map<number, { id: string; port: CountedBlock }>();
+  private readonly disks = new Map<number, OwnDisk>();
   private readonly cards = new Map<number, Uint8Array>();
 
   /** @throws Refusal when a disk cannot be opened. */
@@ -53,6 +56,11 @@ export class Plugs {
         (place) => [slots.nics + place, this.cardMaker(place)] as const,
       ),
     ].map(([slot, make]) => [slot, make]);
+  }
+
+  /** The disks among them, for the machine's harts. */
+  sharedDisks(): SharedDisk[] {
+    return [...this.disks.keys()].map((place) => this.sharedDisk(place));
   }
 
   verbs(): ReadonlyMap<string, Verb> {
@@ -96,6 +104,7 @@ export class Plugs {
     if (place === undefined) throw new Refusal('no-space', 'All places for disks are taken.');
     this.openDisk({ ...disk, index: place });
     this.power?.plug(diskSlot(place), this.diskMaker(place));
+    this.power?.shareDisk(this.sharedDisk(place));
     return diskSlot(place);
   }
 
@@ -126,13 +135,18 @@ export class Plugs {
   }
 
   private openDisk({ id, index, path, backing }: Disk): void {
-    const block = backing === undefined ? fileBlock(path, false) : new OverlayBlock(path, backing);
-    this.disks.set(index, { id, port: new CountedBlock(block) });
+    const disk = openDisk({ path, backing });
+    this.disks.set(index, { id, disk, port: new CountedBlock(diskPort(disk)) });
   }
 
   private diskMaker(place: number): Make {
     const { id, port } = this.disks.get(place)!;
     return (wiring) => new VirtioBlock(wiring, port, id);
+  }
+
+  private sharedDisk(place: number): SharedDisk {
+    const { id, disk } = this.disks.get(place)!;
+    return { slot: diskSlot(place), name: id, disk };
   }
 
   private cardMaker(place: number): Make {

@@ -13,6 +13,7 @@ import type { Shared } from '../hart.ts';
 import { restoreState, savedTicks, saveState, typedBytesMax } from '../snapshot.ts';
 import { nodeClock } from './clock.ts';
 import { keptCore } from './core-cache.ts';
+import type { SharedDisk } from './hart-disks.ts';
 import type { OpenSnapshot } from './snapshot-read.ts';
 import { writeSnapshot } from './snapshot-write.ts';
 import { Standstill } from './standstill.ts';
@@ -31,6 +32,8 @@ export interface Power {
   /** Fills an empty slot of a running machine; its guest does not notice by itself. */
   plug(slot: number, make: Make): void;
   unplug(slot: number): void;
+  /** A disk that was plugged in, for the harts to serve. */
+  shareDisk(disk: SharedDisk): void;
   readonly still: Pick<Standstill, 'hold' | 'release'>;
   /** Writes a machine that is held into a new file; answers with its length in bytes. */
   save(path: string): Promise<number>;
@@ -51,6 +54,8 @@ export interface RunOptions {
   console: ConsolePort;
   /** Devices in slot order, made once the memory exists; null leaves a slot empty. */
   devices: (Make | null)[];
+  /** The disks among them, which harts serve themselves. */
+  disks?: readonly SharedDisk[];
   onPower?: (power: Power) => void;
   /** Called each time this thread has woken, before the devices are looked after. */
   onWake?: () => void;
@@ -89,6 +94,7 @@ async function runOn(threads: Threads, shared: Machine, options: RunOptions): Pr
   const threshold = options.threshold ?? defaultThreshold;
   const firmware = 'firmware' in from && from.firmware !== undefined;
   const start = { machine: shared, powerOnNs, firmware, resume: resume !== undefined, threshold };
+  for (const disk of options.disks ?? []) threads.shareDisk(disk);
   threads.start(start, () => bus.stop(stopReasons.failure));
   options.onPower?.({
     memory: shared.memory,
@@ -99,6 +105,7 @@ async function runOn(threads: Threads, shared: Machine, options: RunOptions): Pr
       const index = devices.findIndex((device) => device.slot === slot);
       if (index >= 0) devices.splice(index, 1)[0]!.unplug();
     },
+    shareDisk: (disk) => threads.shareDisk(disk),
     still,
     save: (path) => {
       const typed = Uint8Array.from(lines.typed);

@@ -9,6 +9,7 @@ import { Bus } from '../devices/bus.ts';
 import { Hart } from '../hart.ts';
 import type { Shared } from '../hart.ts';
 import { nodeClock } from './clock.ts';
+import { HartDisks } from './hart-disks.ts';
 import { RemoteWorkshop } from './remote-workshop.ts';
 
 export interface HartStart {
@@ -19,6 +20,8 @@ export interface HartStart {
   resume: boolean;
   threshold: number;
   workshop: MessagePort;
+  /** Brings the disks. */
+  disks: MessagePort;
 }
 
 /** What a hart's thread says when the machine has stopped. */
@@ -33,6 +36,8 @@ parentPort?.once('message', (start: HartStart) => {
   const workshop = new RemoteWorkshop(start.workshop);
   const clock = nodeClock(start.powerOnNs, shared.memory);
   const bus = new Bus(shared.memory, shared.layout, clock);
+  const disks = new HartDisks(bus, shared, start.disks);
+  bus.serve = (slot) => disks.serve(slot);
   const hart = new Hart(shared, index, bus, clock, workshop);
   if (start.resume) hart.resume();
   else hart.reset(start.firmware);
@@ -46,5 +51,6 @@ parentPort?.once('message', (start: HartStart) => {
     const ended: HartEnded = { index, retired: hart.retired(), jit: hart.translator.statistics() };
     parentPort?.postMessage(ended);
     workshop.close();
+    disks.close();
   }
 });

@@ -8,7 +8,7 @@
 import type { Layout } from '../../layout.ts';
 import type { Bus } from '../bus.ts';
 import { GuestMemory, Queue } from './queue.ts';
-import { word } from './registers.ts';
+import { driverIsReady, word } from './registers.ts';
 import type { VirtioRegisters } from './registers.ts';
 
 export interface Wiring {
@@ -82,7 +82,7 @@ export abstract class VirtioDevice {
   service(): void {
     const { words } = this.registers;
     const rung = Atomics.exchange(words, word.notified, 0);
-    if (!this.hasStatus(4)) return;
+    if (!driverIsReady(words)) return;
     for (let n = 0; n < this.queues.length; n++) if (((rung >> n) & 1) !== 0) this.handle(n);
     this.look();
   }

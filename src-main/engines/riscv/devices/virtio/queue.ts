@@ -24,6 +24,7 @@ export class GuestMemory {
   private readonly flags: Uint8Array;
   private readonly words: Int32Array;
   readonly view: DataView;
+  readonly halves: Uint16Array;
 
   constructor(memory: WebAssembly.Memory, layout: Layout) {
     this.buffer = memory.buffer;
@@ -31,6 +32,7 @@ export class GuestMemory {
     this.flags = new Uint8Array(memory.buffer, at.frameFlags, layout.frames);
     this.words = new Int32Array(memory.buffer);
     this.view = new DataView(memory.buffer);
+    this.halves = new Uint16Array(memory.buffer);
   }
 
   /** Where a guest physical range stands in the memory; -1 when any of it is not RAM. */
@@ -95,15 +97,21 @@ export class Queue {
     if (size === 0) return null;
     const avail = this.ring(queueWord.avail, 4 + size * 2);
     if (avail < 0) return null;
-    const { view } = this.memory;
+    const { view, halves } = this.memory;
     const last = this.field(queueWord.lastAvail) & 0xffff;
-    const index = Atomics.load(new Uint16Array(view.buffer, avail + 2, 1), 0);
+    const index = Atomics.load(halves, (avail + 2) >>> 1);
     if (index === last || ((index - last) & 0xffff) > size) return null;
     const head = view.getUint16(avail + 4 + (last & (size - 1)) * 2, true);
     this.words[this.base + queueWord.lastAvail] = (last + 1) & 0xffff;
     const chain: Chain = { head, readable: [], writable: [] };
     this.walk(chain, this.address(queueWord.desc), size, head, true);
     return chain;
+  }
+
+  /** The request that was taken last is as if it had not been. */
+  putBack(): void {
+    const at = this.base + queueWord.lastAvail;
+    this.words[at] = (this.words[at]! - 1) & 0xffff;
   }
 
   private walk(chain: Chain, table: number, size: number, head: number, outer: boolean): void {
@@ -135,13 +143,12 @@ export class Queue {
     const used = this.ring(queueWord.used, 4 + size * 8);
     const avail = this.ring(queueWord.avail, 4);
     if (size === 0 || used < 0 || avail < 0) return false;
-    const { view } = this.memory;
-    const ring = new Uint16Array(view.buffer, used + 2, 1);
-    const index = Atomics.load(ring, 0);
+    const { view, halves } = this.memory;
+    const index = Atomics.load(halves, (used + 2) >>> 1);
     const entry = used + 4 + (index & (size - 1)) * 8;
     view.setUint32(entry, chain.head, true);
     view.setUint32(entry + 4, written, true);
-    Atomics.store(ring, 0, index + 1);
+    Atomics.store(halves, (used + 2) >>> 1, index + 1);
     return (view.getUint16(avail, true) & 1) === 0;
   }
 }

@@ -13,6 +13,10 @@ export const queueWord = {
   size: 0, ready: 1, desc: 2, avail: 4, used: 6, lastAvail: 8, words: 10,
 } as const; // prettier-ignore
 export const maxQueues = 8;
+
+/** Whether the driver has said DRIVER_OK (2.1). */
+export const driverIsReady = (words: Int32Array): boolean => (words[word.status]! & 4) !== 0;
+
 const configBytes = 128;
 
 export class VirtioRegisters {
@@ -20,12 +24,20 @@ export class VirtioRegisters {
   private readonly bytes: Uint8Array;
   private readonly setLine: (level: boolean) => void;
   private readonly notify: () => void;
+  private readonly rung: () => void;
 
-  constructor(words: Int32Array, setLine: (level: boolean) => void, notify: () => void) {
+  /** `notify`: the driver has changed something; `rung`: it has rung a queue's bell. */
+  constructor(
+    words: Int32Array,
+    setLine: (level: boolean) => void,
+    notify: () => void,
+    rung: () => void,
+  ) {
     this.words = words;
     this.bytes = new Uint8Array(words.buffer, words.byteOffset + word.config * 4, configBytes);
     this.setLine = setLine;
     this.notify = notify;
+    this.rung = rung;
   }
 
   /** Configuration space: the device's own fields, little-endian. */
@@ -118,7 +130,7 @@ export class VirtioRegisters {
       case 0x50:
         if (value >>> 0 >= maxQueues) return;
         Atomics.or(w, word.notified, 1 << value);
-        return this.notify();
+        return this.rung();
       case 0x64:
         w[word.interrupt] = w[word.interrupt]! & ~value;
         return this.setLine(w[word.interrupt] !== 0);

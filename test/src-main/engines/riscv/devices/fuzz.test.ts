@@ -12,6 +12,7 @@ import { VirtioBlock } from '../../../../../src-main/engines/riscv/devices/virti
 import { VirtioConsole } from '../../../../../src-main/engines/riscv/devices/virtio/console.ts';
 import type { VirtioDevice } from '../../../../../src-main/engines/riscv/devices/virtio/device.ts';
 import { VirtioNet } from '../../../../../src-main/engines/riscv/devices/virtio/net.ts';
+import { total } from '../../../../../src-main/engines/riscv/devices/virtio/queue.ts';
 import { VirtioRandom } from '../../../../../src-main/engines/riscv/devices/virtio/random.ts';
 import { VirtioSerial } from '../../../../../src-main/engines/riscv/devices/virtio/serial.ts';
 import { VirtioVsock } from '../../../../../src-main/engines/riscv/devices/virtio/vsock.ts';
@@ -51,8 +52,9 @@ class World {
     };
     const disk = {
       sectorCount: sectors, readOnly: false,
-      read: (sector: number, into: Uint8Array) => asked(sector, into.length / 512),
-      write: (sector: number, from: Uint8Array) => asked(sector, from.length / 512),
+      read: (sector: number, into: readonly Uint8Array[]) => asked(sector, total(into) / 512),
+      write: (sector: number, from: readonly Uint8Array[]) => asked(sector, total(from) / 512),
+      alone: <Result>(work: () => Result) => work(),
       discard: asked,
       flush: () => undefined,
     }; // prettier-ignore

@@ -18,6 +18,7 @@ function slowDisk() {
     discard: () => {
       throw new Error('no');
     },
+    alone: (work) => work(),
     close: () => void said.push('close'),
   });
   return { block, said, gates };
@@ -25,8 +26,8 @@ function slowDisk() {
 
 test('closing waits for what is under way, whether it ends well or not', async () => {
   const { block, said, gates } = slowDisk();
-  block.read(0, new Uint8Array(512));
-  assert.throws(() => block.write(0, new Uint8Array(512)));
+  block.read(0, [new Uint8Array(512)]);
+  assert.throws(() => block.write(0, [new Uint8Array(512)]));
   assert.throws(() => block.discard(0, 1));
   const flushes = [block.flush(), block.flush()] as Promise<void>[];
   const ended = Promise.allSettled(flushes);
@@ -45,7 +46,7 @@ test('a closed disk fails requests, and is closed once', async () => {
   const { block, said } = slowDisk();
   await block.close();
   await block.close();
-  assert.throws(() => block.read(0, new Uint8Array(512)));
+  assert.throws(() => block.read(0, [new Uint8Array(512)]));
   assert.throws(() => block.flush());
   assert.deepEqual(said, ['close']);
 });
