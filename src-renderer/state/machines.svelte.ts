@@ -41,9 +41,9 @@ export function isAlive(state: MachineState): boolean {
   return state !== 'off' && state !== 'crashed' && state !== 'suspended';
 }
 
-/** Only the portable engine can write its machines to disk. */
-export function canSave({ engine }: Pick<MachineView, 'engine'>): boolean {
-  return engine === 'portable';
+/** Only the portable engine can write its machines to disk, with what runs inside them. */
+export function canSave({ engine, parent }: Pick<MachineView, 'engine' | 'parent'>): boolean {
+  return engine === 'portable' && parent === undefined;
 }
 
 export type MachineNode = Nested<MachineView>;
@@ -113,8 +113,20 @@ export class Machines extends Mirror<MachineView> {
     if (this.starting.has(id)) return;
     this.stubborn.delete(id);
     this.starting.add(id);
-    if (await this.prepared(id)) await this.link.attempt('machine.start', { machine: id });
+    const machine = this.get(id);
+    const whole = (machine && this.sleepsWith(machine)?.id) ?? id;
+    if (await this.prepared(id)) await this.link.attempt('machine.start', { machine: whole });
     this.starting.delete(id);
+  }
+
+  /** The outermost of the machines around one that is suspended: it is saved as a part of that. */
+  sleepsWith({ state, parent }: MachineView): MachineView | undefined {
+    if (state !== 'suspended') return undefined;
+    let around = parent === undefined ? undefined : this.find(parent);
+    for (let depth = 0; around?.parent !== undefined && depth < 16; depth++) {
+      around = this.find(around.parent);
+    }
+    return around;
   }
 
   /** At once, but for the first minutes of a host whose kernel is still being built. */

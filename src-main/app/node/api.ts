@@ -21,6 +21,11 @@ type Handlers = {
 /** What is done to a paused machine, and for one inside another by the guest around it. */
 const reachesInside: readonly MethodName[] = ['machine.resume', 'machine.kill', 'machine.reset'];
 
+/** What is not to be had of one that is suspended as a part of the machine around it. */
+const ofItsOwn: readonly MethodName[] = [
+  'machine.start', 'machine.kill', 'machine.reset', 'machine.remove', 'snapshot.create',
+]; // prettier-ignore
+
 export class AppApi implements Api {
   private readonly app: App;
   private readonly handlers: Handlers;
@@ -83,6 +88,7 @@ export class AppApi implements Api {
     if (machine === undefined || method === 'machine.recover' || method === 'machine.purge') return;
     const driver = this.app.machines.find(machine);
     this.app.bundles.refuseHeld(method, driver);
+    if (ofItsOwn.includes(method)) this.app.family.refuseAsleep(driver);
     if (!('when' in row) || !row.when) return;
     const state = this.app.family.stateOf(driver);
     const verb = method.split('.')[1]!;
@@ -200,17 +206,14 @@ function lifeHandlers(app: App) {
     'machine.pause': ({ machine }: Params<'machine.pause'>) => then(machine, (d) => d.pause()),
     'machine.resume': ({ machine }: Params<'machine.resume'>) => then(machine, (d) => d.resume()),
     'machine.suspend': ({ machine }: Params<'machine.suspend'>) =>
-      then(machine, (driver) => {
-        app.family.refuseAlive(driver);
-        return driver.suspend();
-      }),
+      then(machine, (driver) => app.family.suspend(driver)),
     'machine.reset': ({ machine, children }: Params<'machine.reset'>) =>
       then(machine, async (driver) => {
         await endInside(app, driver, children);
         await driver.reset();
       }),
     'machine.reclaim': async ({ machine }: Params<'machine.reclaim'>) => ({
-      freedBytes: await app.machines.find(machine).reclaim(),
+      freedBytes: await app.machines.find(machine).returnMemory(0),
     }),
     'machine.monitor': async ({ machine, request }: Params<'machine.monitor'>) => ({
       text: await askMonitor(app.machines.find(machine), request),
@@ -229,6 +232,7 @@ function snapshotHandlers(app: App) {
     'snapshot.create': ({ machine, snapshot }: Params<'snapshot.create'>) => {
       const driver = find(machine);
       app.family.refuseAlive(driver);
+      for (const inner of app.family.descendantsOf(driver)) app.family.refuseAsleep(inner);
       return app.snapshots.create(driver, snapshot);
     },
     'snapshot.remove': async ({ machine, snapshot }: Params<'snapshot.remove'>) => {

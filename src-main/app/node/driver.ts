@@ -9,8 +9,7 @@ import type { MachineState, SnapshotView } from '../../contract/machine.ts';
 import type { MachineSpec, SpecInput } from '../../machine/spec.ts';
 import { editSpec, parseSpec } from '../../machine/spec.ts';
 import { isAlive, nextState, type MachineEvent } from '../../machine/state.ts';
-import { canSave, type Engine, type SavingMachine } from '../../machine/engine.ts';
-import type { InGuest, LaunchPlan, RunningMachine } from '../../machine/engine.ts';
+import type { Engine, InGuest, LaunchPlan, RunningMachine } from '../../machine/engine.ts';
 import { PacedInput } from '../../consoles/paced-input.ts';
 import { explainExit } from '../exit-reason.ts';
 import { attachedOf, pendingKeys, resumedSpec } from '../spec-words.ts';
@@ -25,8 +24,12 @@ import type { Planner } from './planner.ts';
 import {
   discardSuspended, isSuspended, listSnapshots, prepareSuspended, readSuspended,
 } from './saved-states.ts'; // prettier-ignore
+import { laidDownMs, layDown, layOut, standUp } from './lying-inside.ts';
+import { savingMachine } from './saving-machine.ts';
 import { mountShares } from './share-mounts.ts';
-import { wake } from './wake.ts';
+import { tellInside, wake } from './wake.ts';
+
+type Ending = { clean: boolean; reason?: string };
 
 const logLinesMax = 500;
 const lastLinesShown = 12;
@@ -52,6 +55,8 @@ export class Driver {
   running?: RunningMachine;
   guest?: GuestLink;
   bootMs?: number;
+  /** Its guest was there before: found running, or resumed. */
+  goesOn = false;
   snapshots: readonly SnapshotView[] = [];
   /** Which kernel it runs, or would. */
   kernel = { id: '', choice: '' };
@@ -109,9 +114,10 @@ export class Driver {
   }
 
   /** Without a process it is suspended exactly while its saved state is there. */
-  private lookAtSaved(): void {
+  lookAtSaved(): void {
     if (this.alive) return;
-    this.apply({ type: isSuspended(this.directory) ? 'saved-found' : 'discarded' });
+    const saved = isSuspended(this.directory) || this.around.family.sleepsWith(this) !== undefined;
+    this.apply({ type: saved ? 'saved-found' : 'discarded' });
   }
 
   async lookAtSnapshots(): Promise<void> {
@@ -129,15 +135,19 @@ export class Driver {
       if (spec.parent !== undefined && !inside) return;
       const runDirectory = this.around.planner.runDirectory(spec.id);
       const engine = this.around.engine(spec.engine);
+      const lay = laidDownMs(directory) !== undefined;
+      if (lay) await layOut(directory, runDirectory);
       const running = await engine.adopt({ runDirectory, directory, spec, inside });
-      if (!running) return;
+      if (lay) await standUp(directory);
+      if (!running) return this.lookAtSaved();
       this.note('Found running');
       this.startedSpec = spec;
+      this.goesOn = true;
       this.take(running);
       this.apply({ type: 'adopted' });
       if (running.wasPaused) this.apply({ type: 'paused' });
       this.guest = this.linkGuest(running);
-      await this.joinLans();
+      await this.around.lans.join(this);
     });
   }
 
@@ -160,6 +170,7 @@ export class Driver {
       this.asked = false;
       this.trouble = undefined;
       this.startedSpec = spec;
+      this.goesOn = saved !== undefined;
       this.apply({ type: 'started' });
       const verb = saved ? 'resumed' : 'started';
       for (const hub of this.consoles.hubs) hub.note(`${this.name} ${verb}`);
@@ -168,7 +179,8 @@ export class Driver {
       this.note(`${saved ? 'Resumed' : 'Started'} with kernel ${kernel.id}, process ${pid}`);
       // Nobody on a LAN meets a clone that still has the name and the address of another.
       if (saved) await wake(this, saved);
-      await this.joinLans();
+      await this.around.lans.join(this);
+      if (saved) await family.wakeInside(this, saved.savedMs);
     });
   }
 
@@ -184,12 +196,12 @@ export class Driver {
   }
 
   /** Writes all of it to disk and ends its process; a start goes on from there. */
-  suspend(): Promise<void> {
+  suspend(savedMs: number): Promise<void> {
     return this.queue(async () => {
       this.mustBe(['running'], 'suspended');
-      const machine = this.savingMachine();
+      const machine = savingMachine(this);
       const { directory, name } = this;
-      const path = await prepareSuspended(directory, name, clock.nowMs(), this.hardware());
+      const path = await prepareSuspended(directory, name, savedMs, this.hardware());
       // It may have done so and not been able to say it.
       const failed = (thrown: unknown) => isSuspended(directory) || Promise.reject(thrown);
       await machine.suspend(path).catch(failed);
@@ -197,15 +209,20 @@ export class Driver {
     });
   }
 
-  /** @throws Refusal `unsupported` for one whose engine cannot save it. */
-  savingMachine(): SavingMachine {
-    this.mustBe(['running'], 'saved');
-    const machine = this.mustRun();
-    if (canSave(machine)) return machine;
-    throw new Refusal(
-      'unsupported',
-      `“${this.name}” runs natively; only machines of the portable engine can be saved.`,
-    );
+  /** Lets go of what is about to be saved as a part of the machine around it. */
+  lieDown(savedMs: number): Promise<void> {
+    return this.queue(async () => {
+      this.mustBe(['running', 'paused'], 'suspended');
+      await layDown(this.directory, this.around.planner.runDirectory(this.goodSpec().id), savedMs);
+      this.mustRun().release();
+      this.ended({ clean: true }, true);
+    });
+  }
+
+  /** The machine around it goes on, and it in there. */
+  async getUp(): Promise<void> {
+    await this.adopt().catch((thrown: unknown) => this.note(asRefusal(thrown).message));
+    if (!this.alive) this.note('It did not go on with the machine around it');
   }
 
   /** What the running machine is made of, whatever its next start would give it. */
@@ -273,6 +290,7 @@ export class Driver {
     this.reason = undefined;
     this.note('Its saved state was discarded');
     this.lookAtSaved();
+    for (const inner of this.around.family.descendantsOf(this)) inner.lookAtSaved();
   }
 
   async reset(): Promise<void> {
@@ -296,12 +314,10 @@ export class Driver {
     });
   }
 
-  /** Gives free guest memory back to the host; answers with how much the host got. */
-  reclaim(): Promise<number> {
-    return this.returnMemory(0);
-  }
-
-  /** The same, if it is worth it: at least so much is held for pages that the guest has free. */
+  /**
+   * Gives free guest memory back to the host, if it is worth it: at least so much is held for pages
+   * that the guest has free. Answers with how much the host got.
+   */
   returnMemory(worthBytes: number): Promise<number> {
     return this.queue(async () => {
       this.mustBe(['running'], 'asked for memory');
@@ -378,8 +394,7 @@ export class Driver {
     });
   }
 
-  private ended(ending: { clean: boolean; reason?: string }): void {
-    const saved = isSuspended(this.directory);
+  private ended(ending: Ending, saved = isSuspended(this.directory)): void {
     this.guest?.close();
     this.guest = undefined;
     this.running = undefined;
@@ -400,6 +415,7 @@ export class Driver {
         if (this.running !== running) return;
         this.bootMs ??= running.ours ? Math.round(clock.elapsedMs() - this.startedAtMs) : undefined;
         if (!this.apply({ type: 'userland' })) this.tell();
+        void tellInside(this);
         void mountShares(this.startedSpec, running, this.inGuest, (said) => this.note(said));
       },
       onChange: () => this.tell(),
@@ -417,14 +433,6 @@ export class Driver {
   setWindow(console: number, rows: number, columns: number): void {
     this.windows.set(console, { rows, columns });
     this.guest?.setWindow(console, rows, columns);
-  }
-
-  private async joinLans(): Promise<void> {
-    for (const nic of this.spec?.nics ?? []) {
-      await this.around.lans.attach(this, nic).catch((thrown: unknown) => {
-        this.note(asRefusal(thrown).message);
-      });
-    }
   }
 
   private refreshKernel(): void {

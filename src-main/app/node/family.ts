@@ -8,7 +8,11 @@ import { Refusal } from '../../base/refusal.ts';
 import type { MachineState } from '../../contract/machine.ts';
 import type { Engine, Inside } from '../../machine/engine.ts';
 import type { MachineSpec } from '../../machine/spec.ts';
+import { clock } from './clock.ts';
 import type { Driver } from './driver.ts';
+import { laidDownMs } from './lying-inside.ts';
+import { suspendedMs } from './saved-states.ts';
+import { savingMachine } from './saving-machine.ts';
 
 /** A guest that is up says hello at once; one whose server is new is asked first. */
 const greetingTimeoutMs = 5000;
@@ -60,6 +64,59 @@ export class Family {
       at = this.parentOf(at.spec);
     }
     return undefined;
+  }
+
+  /** The machine around it in whose saved state it is; undefined when it is in none. */
+  sleepsWith(driver: Driver): Driver | undefined {
+    const savedMs = laidDownMs(driver.directory);
+    if (savedMs === undefined || driver.alive) return undefined;
+    let at = this.parentOf(driver.spec);
+    for (let depth = 0; at && depth <= walkMax; depth++) {
+      if (suspendedMs(at.directory) === savedMs) return at;
+      if (laidDownMs(at.directory) !== savedMs) return undefined;
+      at = this.parentOf(at.spec);
+    }
+    return undefined;
+  }
+
+  /** Suspends it with all that runs inside; where that fails, all of it goes on. */
+  async suspend(driver: Driver): Promise<void> {
+    savingMachine(driver);
+    const inside = this.descendantsOf(driver).filter((inner) => inner.alive);
+    const moving = inside.find(({ state }) => state !== 'running' && state !== 'paused');
+    if (moving) {
+      throw new Refusal(
+        'wrong-state',
+        `“${moving.name}” inside “${driver.name}” is ${moving.state}; wait for it first.`,
+      );
+    }
+    const savedMs = clock.nowMs();
+    try {
+      for (const inner of inside) await inner.lieDown(savedMs);
+      await driver.suspend(savedMs);
+      // Whoever looked at them before the state was there has found none.
+      for (const inner of inside) inner.lookAtSaved();
+    } catch (thrown) {
+      await this.wakeInside(driver, savedMs);
+      throw thrown;
+    }
+  }
+
+  /** What was saved with it at that time goes on with it, parents before their children. */
+  async wakeInside(driver: Driver, savedMs: number): Promise<void> {
+    for (const inner of this.descendantsOf(driver).reverse()) {
+      if (laidDownMs(inner.directory) === savedMs) await inner.getUp();
+    }
+  }
+
+  /** @throws Refusal `wrong-state` that names the machine to resume in its place. */
+  refuseAsleep(driver: Driver): void {
+    const around = this.sleepsWith(driver);
+    if (!around) return;
+    throw new Refusal(
+      'wrong-state',
+      `“${driver.name}” is suspended with “${around.name}”, which is around it; resume that one.`,
+    );
   }
 
   /** Its state as a user sees it: what runs inside a paused machine is paused. */

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { Refusal } from '../../base/refusal.ts';
+import { asRefusal, Refusal } from '../../base/refusal.ts';
 import { readTextIfThere, writeFileAtomic } from '../../base/node/files.ts';
 import type { NetworkView } from '../../contract/things.ts';
 import type { NicSpec } from '../../machine/spec.ts';
@@ -117,6 +117,15 @@ export class LanHouse {
   }
 
   /** Puts the far end of a machine's network slot into the switch. */
+  /** All cards of a machine that runs; what cannot be joined is in its log. */
+  async join(machine: Driver): Promise<void> {
+    for (const nic of machine.spec?.nics ?? []) {
+      await this.attach(machine, nic).catch((thrown: unknown) => {
+        machine.note(asRefusal(thrown).message);
+      });
+    }
+  }
+
   /** Joins the far end of a running machine's card to the LAN that the card names. */
   async attach(machine: Driver, nic: NicSpec): Promise<void> {
     const fd = machine.running?.networkEnd(nic.slot);
@@ -146,7 +155,7 @@ export class LanHouse {
       fd,
       machineName: machine.name,
       mac: nic.mac,
-      heldAddress: machine.running?.ours ? undefined : this.held[nic.mac],
+      heldAddress: machine.goesOn ? this.held[nic.mac] : undefined,
     });
     this.cables.set(port, { lan: note.id, machine, nic, port });
     this.announce(note.id);

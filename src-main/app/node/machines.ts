@@ -53,6 +53,7 @@ export class Machines {
     for (const name of await this.store.open()) await this.add(name);
     // One that is inside another is reached through it, so that one comes first.
     for (const driver of this.around.family.outermostFirst()) {
+      driver.lookAtSaved();
       await driver.adopt().catch((thrown: unknown) => driver.note(String(thrown)));
     }
     // Throw-away machines belonged to a command whose server is gone.

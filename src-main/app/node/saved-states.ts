@@ -9,7 +9,7 @@
  * no saved state; a snapshot appears by one rename. Both may share `state` by a hard link. The
  * machine's own process can write all of it: what lies there is checked, and no link is followed.
  */
-import { existsSync, lstatSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { link, lstat, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -45,6 +45,17 @@ async function ownFolder(path: string): Promise<string> {
 
 export function isSuspended(directory: string): boolean {
   return existsSync(stateFile(suspendedFolder(directory)));
+}
+
+/** When the state was saved from which it goes on; undefined when it is not suspended. */
+export function suspendedMs(directory: string): number | undefined {
+  if (!isSuspended(directory)) return undefined;
+  try {
+    const text = readFileSync(join(suspendedFolder(directory), aboutFile), 'utf8');
+    return about.parse(JSON.parse(text)).savedMs;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Says what is going to be saved; answers with the path for the engine's file. */

@@ -18,6 +18,7 @@ import {
   copySuspended, createSnapshot, describeState, existingSnapshot, readState,
   suspendFrom,
 } from './saved-states.ts'; // prettier-ignore
+import { savingMachine } from './saving-machine.ts';
 import { tellTheTime } from './wake.ts';
 
 const snapshotsMax = 100;
@@ -81,7 +82,7 @@ export class Snapshots {
 
 /** Its disks are copied while it stands still at the very point of its saved memory. */
 async function keepRunning(driver: Driver, folder: string): Promise<void> {
-  const running = driver.savingMachine();
+  const running = savingMachine(driver);
   const spec = driver.hardware();
   const path = await describeState(folder, driver.name, clock.nowMs(), spec);
   await running.snapshot(path, () =>

@@ -34,10 +34,16 @@ export async function wake(driver: Driver, saved: SavedState): Promise<void> {
   }
 }
 
-/** Its own clock has stood still. A guest that cannot be told keeps what time it has. */
+/** Its own clock has stood still, or there is none. One that cannot be told keeps its time. */
 export async function tellTheTime({ inGuest }: Pick<Driver, 'inGuest'>): Promise<void> {
   const seconds = Math.round(clock.nowMs() / 1000);
   await inGuest(`date -u -s @${seconds}`).catch(() => undefined);
+}
+
+/** Inside a portable machine there is no clock, so one that starts there is told as well. */
+export async function tellInside(driver: Driver): Promise<void> {
+  if (driver.spec?.parent === undefined || driver.spec.engine !== 'portable') return;
+  await tellTheTime(driver);
 }
 
 function gone({ name, reason }: Driver): Refusal {

@@ -39,7 +39,7 @@ export function saveState(
   devices: readonly VirtioDevice[],
   typed: Uint8Array,
   ticks: number,
-): Saved {
+): Record<string, Saved> {
   const harts = Array.from({ length: shared.layout.harts }, (_, n) => saveHart(shared, n));
   const blocks = [...bus.blocks].map(([name, words]) => [name, wordsToText(words)]);
   return {

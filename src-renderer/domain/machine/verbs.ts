@@ -23,7 +23,8 @@ export function verbItems(nymph: Nymph, machine: MachineView): Row[] {
   const { machines } = nymph;
   const run = (verb: Parameters<typeof legal>[0]) => () => void machines.do(verb, machine.id);
   const asleep = machine.state === 'suspended';
-  const start = asleep ? 'Resume' : 'Start';
+  const whole = machines.sleepsWith(machine);
+  const start = whole ? `Resume with ${whole.name}` : asleep ? 'Resume' : 'Start';
   const kill = asleep ? 'Discard saved state' : 'Kill';
   const all: (Row & { verb: Parameters<typeof legal>[0] })[] = [
     { verb: 'start', label: start, icon: Play, keys: 'Mod+Enter', run: run('start') },
@@ -36,7 +37,9 @@ export function verbItems(nymph: Nymph, machine: MachineView): Row[] {
     ...(asleep
       ? []
       : [{ verb: 'reset' as const, label: 'Reset', icon: RotateCcw, run: run('reset') }]),
-    { verb: 'kill', label: kill, icon: Unplug, danger: true, run: run('kill') },
+    ...(whole
+      ? []
+      : [{ verb: 'kill' as const, label: kill, icon: Unplug, danger: true, run: run('kill') }]),
     { verb: 'reclaim', label: 'Give freed memory back', icon: MemoryStick, run: run('reclaim') },
   ];
   return all.filter(({ verb }) => legal(verb, machine.state)).map(({ verb: _, ...row }) => row);

@@ -21,6 +21,7 @@ import { VirtioRandom } from '../devices/virtio/random.ts';
 import { jitReport } from '../jit/report.ts';
 import { reasonFile, slots, vsockFile, type MachineFile } from '../machine-file.ts';
 import type { ConsolePort } from '../ports.ts';
+import { recordOf } from '../saved.ts';
 import { AgentLine } from './agent-line.ts';
 import { Balloon } from './balloon.ts';
 import { controlPath, openControlDoor } from './control-door.ts';
@@ -30,7 +31,7 @@ import { readImage } from './image-file.ts';
 import { Keyboard } from './keyboard.ts';
 import { Plugs, type Make } from './plugs.ts';
 import { run, type Boot, type Ended, type Power, type Resume } from './run.ts';
-import { Saving } from './saving.ts';
+import { machineFolder, Saving } from './saving.ts';
 import { SocketDoor } from './socket-door.ts';
 import { openSnapshot } from './snapshot-read.ts';
 
@@ -101,11 +102,12 @@ async function main(): Promise<number> {
     const balloon = new Balloon();
     const keyboard = new Keyboard();
     const report = async () => ({ ...jitReport(mustBeOn(machine).memory.buffer, file.cpus) });
-    const saving = new Saving(async () => {
+    const end = async () => {
       // The thread that waits for frames ends by itself only.
       await Promise.all([frames.close(), drained([...consoles, agent])]);
       process.exit(0);
-    });
+    };
+    const saving = new Saving(end, (directory) => plugs.inner(directory));
     const verbs = new Map([
       ...plugs.verbs(),
       ...balloon.verbs(),
@@ -120,7 +122,7 @@ async function main(): Promise<number> {
       console0.tail = '';
       const { shares } = file;
       const parts = { frames, plugs, balloon, keyboard, sockets, saving, shares };
-      const from = resume === undefined ? bootOf(file) : await savedOf(resume);
+      const from = resume === undefined ? bootOf(file) : await savedOf(resume, plugs);
       const ended = await powerOn(from, { first, consoles, line, ...parts }, (power) => {
         machine = power;
       });
@@ -170,8 +172,9 @@ function bootOf(file: MachineFile): Boot {
 }
 
 /** The guest's disks change from here on, so what was saved is of no use a second time. */
-async function savedOf(path: string): Promise<Resume> {
+async function savedOf(path: string, plugs: Plugs): Promise<Resume> {
   const saved = await openSnapshot(path);
+  plugs.reopenInner(recordOf(saved.state)['beside'] ?? {}, machineFolder(path));
   return {
     saved,
     taken: async () => {

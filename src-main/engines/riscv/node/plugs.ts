@@ -5,12 +5,14 @@
  * virtio-mmio knows no hot-plug: a slot is filled or emptied here, and the guest is told by its
  * agent to bind the slot's driver (see `portable-machine.ts`).
  */
+import { join, relative } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
-import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
+import type { Saved, VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 import { VirtioBlock } from '../devices/virtio/block.ts';
 import { VirtioNet } from '../devices/virtio/net.ts';
 import { diskPlaces, diskSlot, disksMax, nicsMax, slots } from '../machine-file.ts';
 import type { MachineFile } from '../machine-file.ts';
+import { damaged, recordOf, wholeOf } from '../saved.ts';
 import { numberOf, textOf, type Verb } from './control-door.ts';
 import { CountedBlock } from './counted-block.ts';
 import { diskPort, openDisk } from './disk-port.ts';
@@ -27,8 +29,10 @@ export interface Power {
   shareDisk(disk: SharedDisk): void;
 }
 
+const isInner = (path: string) => /^inside\//.test(path) && !path.split('/').includes('..');
+
 type Disk = MachineFile['disks'][number];
-type OwnDisk = { id: string; disk: OpenDisk; port: CountedBlock };
+type OwnDisk = { of: Disk; disk: OpenDisk; port: CountedBlock };
 
 const macPattern = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
@@ -85,6 +89,35 @@ export class Plugs {
     ]);
   }
 
+  /**
+   * The disks of machines inside this one, for its saved state: whoever starts it again knows its
+   * own. Their files are in its folder, which may have another name by then.
+   */
+  inner(directory: string): Saved {
+    const from = (path: string) => relative(directory, path);
+    const inner = [...this.disks].filter(([, { of }]) => isInner(from(of.path)));
+    return Object.fromEntries(
+      inner.map(([place, { of: { id, index, path, backing } }]): [string, Saved] => {
+        const at: Record<string, Saved> = { id, index, path: from(path) };
+        return [String(place), backing === undefined ? at : { ...at, backing: from(backing) }];
+      }),
+    );
+  }
+
+  /** @throws Refusal `bad-input` for what `inner` has not written, or when a disk is gone. */
+  reopenInner(saved: unknown, directory: string): void {
+    const file = (value: unknown) => {
+      if (typeof value === 'string' && isInner(value)) return join(directory, value);
+      throw damaged();
+    };
+    for (const each of Object.values(recordOf(saved))) {
+      const { id, index, path, backing } = recordOf(each);
+      const under = backing === undefined ? {} : { backing: file(backing) };
+      const place = wholeOf(index, 0, diskPlaces - 1);
+      this.openDisk({ id: String(id), index: place, path: file(path), ...under });
+    }
+  }
+
   /** No request of a disk is under way any more. */
   async settled(): Promise<void> {
     await Promise.all([...this.disks.values()].map(({ port }) => port.settled()));
@@ -95,7 +128,7 @@ export class Plugs {
   }
 
   private plugDisk(disk: Omit<Disk, 'index'>, wish: number): number {
-    if ([...this.disks.values()].some(({ id }) => id === disk.id)) {
+    if ([...this.disks.values()].some(({ of }) => of.id === disk.id)) {
       throw new Refusal('exists', `The disk “${disk.id}” is plugged already.`);
     }
     // From the wish on, then before it.
@@ -130,23 +163,24 @@ export class Plugs {
   }
 
   private placeOf(id: string): number {
-    for (const [place, disk] of this.disks) if (disk.id === id) return place;
+    for (const [place, { of }] of this.disks) if (of.id === id) return place;
     throw new Refusal('not-found', `The machine has no disk “${id}” plugged.`);
   }
 
   private openDisk({ id, index, path, backing }: Disk): void {
     const disk = openDisk({ path, backing });
-    this.disks.set(index, { id, disk, port: new CountedBlock(diskPort(disk)) });
+    const of = { id, index, path, backing };
+    this.disks.set(index, { of, disk, port: new CountedBlock(diskPort(disk)) });
   }
 
   private diskMaker(place: number): Make {
-    const { id, port } = this.disks.get(place)!;
-    return (wiring) => new VirtioBlock(wiring, port, id);
+    const { of, port } = this.disks.get(place)!;
+    return (wiring) => new VirtioBlock(wiring, port, of.id);
   }
 
   private sharedDisk(place: number): SharedDisk {
-    const { id, disk } = this.disks.get(place)!;
-    return { slot: diskSlot(place), name: id, disk };
+    const { of, disk } = this.disks.get(place)!;
+    return { slot: diskSlot(place), name: of.id, disk };
   }
 
   private cardMaker(place: number): Make {

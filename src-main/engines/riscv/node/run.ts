@@ -19,7 +19,7 @@ import { writeSnapshot } from './snapshot-write.ts';
 import { Standstill } from './standstill.ts';
 import { Threads } from './threads.ts';
 import type { HartEnded } from './worker.ts';
-import type { VirtioDevice, Wiring } from '../devices/virtio/device.ts';
+import type { Saved, VirtioDevice, Wiring } from '../devices/virtio/device.ts';
 
 type Make = (wiring: Wiring) => VirtioDevice;
 
@@ -35,8 +35,11 @@ export interface Power {
   /** A disk that was plugged in, for the harts to serve. */
   shareDisk(disk: SharedDisk): void;
   readonly still: Pick<Standstill, 'hold' | 'release'>;
-  /** Writes a machine that is held into a new file; answers with its length in bytes. */
-  save(path: string): Promise<number>;
+  /**
+   * Writes a machine that is held into a new file; answers with its length in bytes. `beside` is
+   * kept with it, for who starts it again.
+   */
+  save(path: string, beside: Saved): Promise<number>;
 }
 
 /** A kernel to start; `virtio` is what the devices say. */
@@ -107,9 +110,10 @@ async function runOn(threads: Threads, shared: Machine, options: RunOptions): Pr
     },
     shareDisk: (disk) => threads.shareDisk(disk),
     still,
-    save: (path) => {
+    save: (path, beside) => {
       const typed = Uint8Array.from(lines.typed);
-      return writeSnapshot(path, shared, saveState(shared, bus, devices, typed, still.ticks));
+      const state = saveState(shared, bus, devices, typed, still.ticks);
+      return writeSnapshot(path, shared, { ...state, beside });
     },
   });
   const filled = resume && fillAndGo(resume, shared, board);

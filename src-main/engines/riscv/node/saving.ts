@@ -3,19 +3,29 @@
  * ends, the guest not having moved since; `hold` has it stand still for as long as who asked keeps
  * the connection, during which `save` writes it and its disks can be copied.
  */
+import { dirname } from 'node:path';
 import { Refusal } from '../../../base/refusal.ts';
 import { textOf, type Verb } from './control-door.ts';
+import type { Saved } from '../devices/virtio/device.ts';
 import type { Power } from './run.ts';
+
+/** Of the machine whose saved state is this file: FOLDER/suspended/state. */
+export const machineFolder = (path: string): string => dirname(dirname(path));
 
 export class Saving {
   /** Set while the machine is on. */
   power?: Pick<Power, 'still' | 'save'>;
   private readonly end: () => Promise<void>;
+  private readonly beside: (directory: string) => Saved;
   private held = false;
 
-  /** `end` ends the process, without letting the machine go on. */
-  constructor(end: () => Promise<void>) {
+  /**
+   * `end` ends the process, without letting the machine go on; `beside` says what is kept with its
+   * state, in the machine's own folder.
+   */
+  constructor(end: () => Promise<void>, beside: (directory: string) => Saved) {
     this.end = end;
+    this.beside = beside;
   }
 
   verbs(): ReadonlyMap<string, Verb> {
@@ -30,7 +40,7 @@ export class Saving {
     const { still, save } = this.on();
     await still.hold();
     try {
-      const bytes = await save(path);
+      const bytes = await save(path, this.beside(machineFolder(path)));
       // The answer goes out first.
       setImmediate(() => void this.end());
       return { bytes };
@@ -55,7 +65,7 @@ export class Saving {
 
   private async save(path: string): Promise<Record<string, unknown>> {
     if (!this.held) throw new Refusal('wrong-state', 'The machine is not held, so it moves.');
-    return { bytes: await this.on().save(path) };
+    return { bytes: await this.on().save(path, this.beside(machineFolder(path))) };
   }
 
   private on(): Pick<Power, 'still' | 'save'> {

@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Refusal } from '../../../../../src-main/base/refusal.ts';
 import {
   askControl,
@@ -18,10 +18,11 @@ const file = join(directory, 'state');
 const said: string[] = [];
 let full = false;
 const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-const saving = new Saving(async () => end());
+const saving = new Saving(async () => end(), (folder) => `beside ${folder}`);
 saving.power = {
   still: { hold: async () => void said.push('hold'), release: () => void said.push('release') },
-  save: async (to) => {
+  save: async (to, beside) => {
+    assert.equal(beside, `beside ${dirname(directory)}`);
     if (full) throw new Refusal('no-space', 'The disk became full.');
     return said.push(`save ${to}`);
   },

@@ -80,7 +80,7 @@ test('a held machine stands still with its time, and goes on in another one', as
   await first.power.still.hold();
   const held = look(first.power);
   const path = join(directory, 'state');
-  await first.power.save(path);
+  await first.power.save(path, null);
   await new Promise((resolve) => setTimeout(resolve, 60));
   assert.deepEqual(look(first.power), held);
   const parked = new Int32Array(first.power.memory.buffer, at.machine + machine.parked, 1);
