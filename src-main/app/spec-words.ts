@@ -56,6 +56,19 @@ export function inputOf(spec: MachineSpec): SpecInput {
   };
 }
 
+/**
+ * What a machine is that goes back to a snapshot: the hardware of then, all else as its owner has
+ * it now. Disks that the snapshot does not know are kept, detached.
+ */
+export function revertedSpec(saved: MachineSpec, now: MachineSpec): MachineSpec {
+  const { cpus, memory, consoles, nics } = saved;
+  const isKnown = ({ id, file }: DiskSpec) =>
+    saved.disks.some((disk) => disk.id === id || disk.file === file);
+  const others = now.disks.filter((disk) => !isKnown(disk));
+  const detached = others.map((disk) => ({ ...disk, attached: false }));
+  return { ...now, cpus, memory, consoles, nics, disks: [...saved.disks, ...detached] };
+}
+
 /** What a machine goes on as: the hardware of its saved state, all else as its owner has it now. */
 export function resumedSpec(saved: MachineSpec, now: MachineSpec): MachineSpec {
   const { cpus, memory, consoles, disks } = saved;

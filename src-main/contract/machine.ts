@@ -48,10 +48,12 @@ export const nicView = z.object({
 });
 export type NicView = z.infer<typeof nicView>;
 
-/** A machine as it was at a moment: its memory, its devices and its disks. */
+/** A machine as it was at a moment: its disks, and what ran in it if it was not off. */
 export const snapshotView = z.object({
   name: z.string(),
   createdMs: z.number(),
+  /** It holds the memory and devices too, so that a machine goes on from there; else it boots. */
+  memory: z.boolean(),
   /** What it occupies on the host, beyond what it shares with others. */
   realBytes: z.number(),
 });

@@ -224,10 +224,16 @@ export const methods = {
 
   'snapshot.list': row('The snapshots of a machine, the newest first', ofMachine, snapshots),
   'snapshot.create': row(
-    'Keep a machine as it is now: its memory, its devices and its disks',
+    'Keep a machine as it is now: its disks and, unless it is off, its memory and devices',
     z.strictObject({ machine, snapshot: name.optional() }),
     snapshotView,
-    ['running', 'suspended'],
+    ['off', 'crashed', 'running', 'suspended'],
+  ),
+  'snapshot.revert': row(
+    'Go back to a snapshot and lose what came after; one that ran goes on from its memory',
+    ofSnapshot,
+    machineView,
+    ['off', 'crashed', 'running', 'paused', 'suspended'],
   ),
   'snapshot.remove': row('Delete a snapshot; what was made from it stays', ofSnapshot, nothing),
 

@@ -27,6 +27,8 @@ export type MachineEvent =
   /** Without a process: its saved state is there, or is there no more. */
   | { type: 'saved-found' }
   | { type: 'discarded' }
+  /** Without a process: its disks, and its saved state if there is one, are a snapshot's. */
+  | { type: 'reverted'; saved: boolean }
   /** Found alive by a new server. */
   | { type: 'adopted' };
 
@@ -58,6 +60,9 @@ export function nextState(state: MachineState, event: MachineEvent): MachineStat
       return state === 'off' || state === 'crashed' ? 'suspended' : undefined;
     case 'discarded':
       return state === 'suspended' ? 'off' : undefined;
+    case 'reverted':
+      if (isAlive(state)) return undefined;
+      return event.saved ? 'suspended' : 'off';
     case 'adopted':
       return isAlive(state) ? undefined : 'running';
   }

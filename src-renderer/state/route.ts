@@ -18,16 +18,6 @@ export type Route =
   | { at: 'lan'; name: string }
   | { at: 'machine'; id: string; tab: MachineTab };
 
-/** Those of one machine: only the portable engine takes snapshots. */
-export function tabsOf({ engine }: { engine: string }): MachineTab[] {
-  return machineTabs.filter((tab) => tab !== 'snapshots' || engine === 'portable');
-}
-
-/** What is shown of a machine that lacks the wanted tab, as a walk through the list comes upon. */
-export function tabOf(machine: { engine: string }, wanted: MachineTab): MachineTab {
-  return tabsOf(machine).includes(wanted) ? wanted : 'overview';
-}
-
 /** Anything that is no place is home: an address may come from anywhere. */
 export function routeOf(hash: string): Route {
   const [first = '', second = '', third = ''] = hash.replace(/^#\/?/, '').split('/');

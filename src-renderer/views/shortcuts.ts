@@ -4,7 +4,7 @@
  */
 import { legal } from '../state/machines.svelte.ts';
 import type { Nymph } from '../state/nymph.ts';
-import { tabsOf } from '../state/route.ts';
+import { machineTabs } from '../state/route.ts';
 import { isMac } from '../ui/format.ts';
 
 export const shortcuts: { group: string; keys: [keys: string, what: string][] }[] = [
@@ -98,7 +98,7 @@ function actionOf(event: KeyboardEvent, nymph: Nymph, at: At): (() => void) | un
 function tabAction({ machines, session }: Nymph, digit: number): (() => void) | undefined {
   const { route } = session;
   const machine = route.at === 'machine' ? machines.get(route.id) : undefined;
-  const tab = machine && tabsOf(machine)[digit - 1];
+  const tab = machine && machineTabs[digit - 1];
   if (route.at !== 'machine' || !tab) return undefined;
   return () => session.openMachine(route.id, tab);
 }

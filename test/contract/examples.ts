@@ -55,6 +55,7 @@ export const examples: Examples = {
   },
   'snapshot.list': ofMachine,
   'snapshot.create': { accepted: { machine }, refused: { machine, snapshot: '../ready' } },
+  'snapshot.revert': { accepted: { machine, snapshot: 'ready' }, refused: { machine } },
   'snapshot.remove': { accepted: { machine, snapshot: 'ready' }, refused: { machine } },
   'machine.reset': ofMachine,
   'machine.reclaim': ofNobody,

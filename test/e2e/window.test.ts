@@ -96,6 +96,11 @@ describe('the window', () => {
     await page.getByRole('button', { name: 'Delete fresh' }).click();
     await window.dialog('Delete the snapshot').getByRole('button', { name: 'Delete' }).click();
     await page.getByRole('row', { name: /^fresh/ }).waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Revert to after-setup' }).click();
+    const asks = window.dialog('Revert “notebook” to “after-setup”?');
+    await asks.getByText('are lost for good').waitFor();
+    await asks.getByRole('button', { name: 'Revert' }).click();
+    await asks.waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Start a clone of after-setup' }).click();
     await window.untilState('notebook-2', 'Running');
     await window.openMachine('notebook');

@@ -202,8 +202,13 @@ function othersAt(nowMs: number): MachineView[] {
         kernel: 'nymph-7.2-riscv64',
         sinceMs: nowMs - 26 * 60_000,
         snapshots: [
-          { name: 'after-setup', createdMs: nowMs - 3 * 3_600_000, realBytes: 31 * mib },
-          { name: 'fresh', createdMs: nowMs - 26 * 3_600_000, realBytes: 9.4 * mib },
+          {
+            name: 'after-setup',
+            createdMs: nowMs - 3 * 3_600_000,
+            memory: true,
+            realBytes: 31 * mib,
+          },
+          { name: 'fresh', createdMs: nowMs - 26 * 3_600_000, memory: false, realBytes: 9.4 * mib },
         ],
       },
       nowMs,

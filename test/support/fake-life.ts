@@ -37,9 +37,15 @@ export function fakeLife(
     'snapshot.create': ({ machine, snapshot }) => {
       const found = find(machine);
       const name = snapshot ?? `snapshot-${found.snapshots.length + 1}`;
-      const made = { name, createdMs: Date.now(), realBytes };
+      const made = { name, createdMs: Date.now(), memory: found.state !== 'off', realBytes };
       put(found, { snapshots: [made, ...found.snapshots] });
       return made;
+    },
+    'snapshot.revert': ({ machine, snapshot }) => {
+      const found = find(machine);
+      const kept = found.snapshots.find(({ name }) => name === snapshot);
+      if (!kept?.memory) return put(found, { state: 'off', agent: false });
+      return put(found, { state: found.state === 'running' ? 'running' : 'suspended' });
     },
     'snapshot.remove': ({ machine, snapshot }) => {
       const found = find(machine);

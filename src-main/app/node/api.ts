@@ -19,11 +19,17 @@ type Handlers = {
 };
 
 /** What is done to a paused machine, and for one inside another by the guest around it. */
-const reachesInside: readonly MethodName[] = ['machine.resume', 'machine.kill', 'machine.reset'];
+const reachesInside: readonly MethodName[] = [
+  'machine.resume',
+  'machine.kill',
+  'machine.reset',
+  'snapshot.revert',
+];
 
 /** What is not to be had of one that is suspended as a part of the machine around it. */
 const ofItsOwn: readonly MethodName[] = [
-  'machine.start', 'machine.kill', 'machine.reset', 'machine.remove', 'snapshot.create',
+  'machine.start', 'machine.kill', 'machine.reset', 'machine.remove',
+  'snapshot.create', 'snapshot.revert',
 ]; // prettier-ignore
 
 export class AppApi implements Api {
@@ -225,16 +231,21 @@ function lifeHandlers(app: App) {
 
 function snapshotHandlers(app: App) {
   const find = (name: string) => app.machines.find(name);
+  const then = viewAfter(app);
   return {
     'machine.clone': async ({ machine, snapshot, name }: Params<'machine.clone'>) =>
       app.viewMachine(await app.snapshots.clone(find(machine), snapshot, name)),
     'snapshot.list': ({ machine }: Params<'snapshot.list'>) => [...find(machine).snapshots],
     'snapshot.create': ({ machine, snapshot }: Params<'snapshot.create'>) => {
       const driver = find(machine);
-      app.family.refuseAlive(driver);
-      for (const inner of app.family.descendantsOf(driver)) app.family.refuseAsleep(inner);
+      app.family.refuseInhabited(driver);
       return app.snapshots.create(driver, snapshot);
     },
+    'snapshot.revert': ({ machine, snapshot }: Params<'snapshot.revert'>) =>
+      then(machine, (driver) => {
+        app.family.refuseInhabited(driver);
+        return app.snapshots.revert(driver, snapshot);
+      }),
     'snapshot.remove': async ({ machine, snapshot }: Params<'snapshot.remove'>) => {
       await app.snapshots.remove(find(machine), snapshot);
       return null;

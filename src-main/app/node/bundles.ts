@@ -70,7 +70,7 @@ export class Bundles {
     this.held.add(driver);
     return jobs.start({ kind: 'machine-export', title: `Export ${driver.name}` }, async (job) => {
       try {
-        await driver.exclusively(async () => {
+        await driver.queue(async () => {
           if (driver.alive) throw new Refusal('wrong-state', `“${driver.name}” has been started.`);
         });
         await this.pack(driver, target, job);

@@ -17,6 +17,7 @@ import { Changes } from './changes.ts';
 import { clock } from './clock.ts';
 import { ConsoleArchive } from './console-archive.ts';
 import { GuestLink } from './guest-link.ts';
+import { finishExchange } from './exchange.ts';
 import type { Family } from './family.ts';
 import type { LanHouse } from './lan-house.ts';
 import type { MachineStore } from './machine-store.ts';
@@ -26,6 +27,7 @@ import {
 } from './saved-states.ts'; // prettier-ignore
 import { laidDownMs, layDown, layOut, standUp } from './lying-inside.ts';
 import { savingMachine } from './saving-machine.ts';
+import { takeFree } from './memory-return.ts';
 import { mountShares } from './share-mounts.ts';
 import { tellInside, wake } from './wake.ts';
 
@@ -154,6 +156,7 @@ export class Driver {
   start(): Promise<void> {
     return this.queue(async () => {
       this.mustBe(['off', 'crashed', 'suspended'], 'started');
+      await finishExchange(this.directory);
       await this.reload();
       const saved = await readSuspended(this.directory);
       const spec = saved ? resumedSpec(saved.spec, this.goodSpec()) : this.goodSpec();
@@ -165,8 +168,7 @@ export class Driver {
       this.kernel = kernel;
       this.startedAtMs = startedAtMs;
       this.bootMs = undefined;
-      this.reason = undefined;
-      this.lastLines = undefined;
+      this.reason = this.lastLines = undefined;
       this.asked = false;
       this.trouble = undefined;
       this.startedSpec = spec;
@@ -276,13 +278,24 @@ export class Driver {
   kill(): Promise<void> {
     return this.queue(async () => {
       this.mustBe(['starting', 'running', 'paused', 'stopping', 'suspended'], 'killed');
-      if (this.state === 'suspended') return this.discard();
-      this.asked = true;
-      const machine = this.mustRun();
-      machine.kill();
-      await machine.exited;
-      await this.settled();
+      await (this.state === 'suspended' ? this.discard() : this.end());
     });
+  }
+
+  /** One turn's part: pulls its plug. */
+  async end(): Promise<void> {
+    this.asked = true;
+    const machine = this.mustRun();
+    machine.kill();
+    await machine.exited;
+    await this.settled();
+  }
+
+  /** One turn's part: its folder holds what was kept at another moment. */
+  async reverted(): Promise<void> {
+    this.reason = this.lastLines = undefined;
+    await this.reload();
+    this.apply({ type: 'reverted', saved: isSuspended(this.directory) });
   }
 
   private async discard(): Promise<void> {
@@ -314,22 +327,13 @@ export class Driver {
     });
   }
 
-  /**
-   * Gives free guest memory back to the host, if it is worth it: at least so much is held for pages
-   * that the guest has free. Answers with how much the host got.
-   */
+  /** Gives free guest memory back to the host, if it is worth it; answers with how much it was. */
   returnMemory(worthBytes: number): Promise<number> {
     return this.queue(async () => {
       this.mustBe(['running'], 'asked for memory');
-      const machine = this.mustRun();
       const memory = await this.guest?.memory();
       if (!memory) throw this.noAgent('say what is free');
-      const before = machine.sample()?.memoryHostBytes ?? 0;
-      const heldForNothing = before - (memory.totalBytes - memory.freeBytes);
-      if (heldForNothing < worthBytes) return 0;
-      // An eighth stays with the guest, so that it is never pressed while we hold its pages.
-      await machine.reclaim(Math.floor((memory.freeBytes * 7) / 8));
-      return Math.max(0, before - (machine.sample()?.memoryHostBytes ?? 0));
+      return takeFree(this.mustRun(), memory, worthBytes);
     });
   }
 
@@ -357,11 +361,6 @@ export class Driver {
       this.name = newName;
       this.tell();
     });
-  }
-
-  /** Runs `work` in the queue, with a machine that may or may not run. */
-  exclusively<T>(work: () => Promise<T>): Promise<T> {
-    return this.queue(work);
   }
 
   /** Lets go of a running machine at the end of the server; it lives on. */
@@ -492,7 +491,8 @@ export class Driver {
     while (this.running) await this.changes.next(1000);
   }
 
-  private queue<T>(work: () => Promise<T>): Promise<T> {
+  /** Runs `work` after what was asked before, with a machine that may or may not run. */
+  queue<T>(work: () => Promise<T>): Promise<T> {
     const result = this.tail.then(work);
     this.tail = result.catch(() => undefined);
     return result;

@@ -206,6 +206,12 @@ export class Family {
     );
   }
 
+  /** @throws Refusal `wrong-state` that names what runs inside, or is suspended with it. */
+  refuseInhabited(driver: Driver): void {
+    this.refuseAlive(driver);
+    for (const inner of this.descendantsOf(driver)) this.refuseAsleep(inner);
+  }
+
   /** @throws Refusal `in-use` that names what lies inside, running or not. */
   refuseAny(driver: Driver): void {
     const inside = this.descendantsOf(driver);

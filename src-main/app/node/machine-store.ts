@@ -13,6 +13,7 @@ import {
   checkName, newSpecText, parseSpec, type DiskSpec, type SpecInput,
 } from '../../machine/spec.ts'; // prettier-ignore
 import type { TrashedMachine } from '../../contract/machine.ts';
+import { finishExchange } from './exchange.ts';
 import type { Paths } from './paths.ts';
 
 export const specFile = 'machine.yaml';
@@ -54,7 +55,10 @@ export class MachineStore {
       }
     }
     const names = await this.names();
-    for (const name of names) await this.sweepTemporary(this.directory(name));
+    for (const directory of names.map((name) => this.directory(name))) {
+      await finishExchange(directory);
+      await this.sweepTemporary(directory);
+    }
     return names;
   }
 
@@ -193,6 +197,10 @@ export class MachineStore {
       for (const name of await readdir(folder).catch((): string[] => [])) {
         if (/^\..*\.[0-9a-f]{8}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
       }
+    }
+    const snapshots = join(directory, 'snapshots');
+    for (const name of await readdir(snapshots).catch((): string[] => [])) {
+      if (unfinished.test(name)) await rm(join(snapshots, name), { recursive: true, force: true });
     }
   }
 

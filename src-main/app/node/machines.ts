@@ -10,7 +10,9 @@ import { Refusal } from '../../base/refusal.ts';
 import type { EngineName } from '../../contract/machine.ts';
 import type { Params } from '../../contract/methods.ts';
 import type { ImageReport } from '../../contract/things.ts';
-import { formatSize, type DiskSpec, type NicSpec, type SpecInput } from '../../machine/spec.ts';
+import {
+  formatSize, type DiskSpec, type MachineSpec, type NicSpec, type SpecInput,
+} from '../../machine/spec.ts'; // prettier-ignore
 import { checkName } from '../../machine/spec.ts';
 import { makeBlankDisk, makeDiskCopy, makeOverlay } from './disk-makers.ts';
 import { plainDisk } from '../spec-words.ts';
@@ -90,6 +92,11 @@ export class Machines {
     return this.all()
       .filter((driver) => driver.spec?.disks.some((disk) => disk.image === image))
       .map((driver) => driver.name);
+  }
+
+  /** @throws Refusal `not-found` for one whose disks could not be read any more. */
+  refuseNoImage({ disks }: MachineSpec): void {
+    for (const { image } of disks) if (image !== undefined) this.images.note(image);
   }
 
   /** Everything a creation is refused for before it has begun. */

@@ -8,6 +8,7 @@
  * machines stay idle.
  */
 import { asRefusal } from '../../base/refusal.ts';
+import type { RunningMachine } from '../../machine/engine.ts';
 import type { Driver } from './driver.ts';
 
 const periodMs = 20_000;
@@ -46,4 +47,17 @@ export class MemoryReturn {
       this.seenBytes.set(machine, machine.sample()?.memoryHostBytes ?? held);
     }
   }
+}
+
+/** Answers with how much the host got: nothing, unless it holds `worth` bytes for free pages. */
+export async function takeFree(
+  machine: Pick<RunningMachine, 'sample' | 'reclaim'>,
+  { totalBytes, freeBytes }: { totalBytes: number; freeBytes: number },
+  worth: number,
+): Promise<number> {
+  const before = machine.sample()?.memoryHostBytes ?? 0;
+  if (before - (totalBytes - freeBytes) < worth) return 0;
+  // An eighth stays with the guest, so that it is never pressed while we hold its pages.
+  await machine.reclaim(Math.floor((freeBytes * 7) / 8));
+  return Math.max(0, before - (machine.sample()?.memoryHostBytes ?? 0));
 }

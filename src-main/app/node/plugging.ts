@@ -10,7 +10,7 @@ import { plainDisk } from '../spec-words.ts';
 import type { Driver } from './driver.ts';
 
 export function connectNic(driver: Driver, network: string, nic: NicSpec): Promise<void> {
-  return driver.exclusively(async () => {
+  return driver.queue(async () => {
     refuseHalfway(driver, 'cables wait');
     const { running } = driver;
     const { nics } = driver.goodSpec();
@@ -22,7 +22,7 @@ export function connectNic(driver: Driver, network: string, nic: NicSpec): Promi
 }
 
 export function disconnectNic(driver: Driver, nic: NicSpec): Promise<void> {
-  return driver.exclusively(async () => {
+  return driver.queue(async () => {
     refuseSuspended(driver, 'cables wait');
     const { nics } = driver.goodSpec();
     await driver.around.lans.detach(driver, nic);
@@ -35,7 +35,7 @@ export function disconnectNic(driver: Driver, nic: NicSpec): Promise<void> {
 }
 
 export function addDisk(driver: Driver, disk: DiskSpec): Promise<void> {
-  return driver.exclusively(async () => {
+  return driver.queue(async () => {
     refuseSuspended(driver, 'disks wait');
     const disks = [...driver.goodSpec().disks, disk];
     const path = join(driver.directory, 'disks', disk.file);
@@ -47,7 +47,7 @@ export function addDisk(driver: Driver, disk: DiskSpec): Promise<void> {
 }
 
 export function detachDisk(driver: Driver, id: string): Promise<void> {
-  return driver.exclusively(async () => {
+  return driver.queue(async () => {
     refuseSuspended(driver, 'disks wait');
     const { running } = driver;
     const spec = driver.goodSpec();

@@ -3,11 +3,13 @@
  * `machine.yaml` that the machine had then, and `saved.json`:
  *
  *   suspended/         from which the machine goes on; `state` is gone as soon as it has
- *   snapshots/NAME/    the same, kept for as long as its owner likes, and `disks/` as they were
+ *   snapshots/NAME/    the same, kept for as long as its owner likes, and `disks/` as they were;
+ *                      one of a machine without a process has no `state`
  *
- * Must hold: `state` appears last, whole and under its name only, so that a folder without it is
- * no saved state; a snapshot appears by one rename. Both may share `state` by a hard link. The
- * machine's own process can write all of it: what lies there is checked, and no link is followed.
+ * Must hold: `state` appears last, whole and under its name only, so that nothing goes on from a
+ * folder without it; a snapshot appears and goes by one rename. Both may share `state` by a hard
+ * link. The machine's own process can write all of it: what lies there is checked, and no link is
+ * followed.
  */
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { link, lstat, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -22,7 +24,6 @@ import { folderBytes, specFile } from './machine-store.ts';
 
 const about = z.object({ machine: z.string().max(64), savedMs: z.number() });
 const aboutFile = 'saved.json';
-const unfinished = /^\.new-/;
 
 export interface SavedState {
   /** The engine's file. */
@@ -44,7 +45,12 @@ async function ownFolder(path: string): Promise<string> {
 }
 
 export function isSuspended(directory: string): boolean {
-  return existsSync(stateFile(suspendedFolder(directory)));
+  return hasMemory(suspendedFolder(directory));
+}
+
+/** Whether a machine can go on from there; what has only disks is booted. */
+export function hasMemory(folder: string): boolean {
+  return existsSync(stateFile(folder));
 }
 
 /** When the state was saved from which it goes on; undefined when it is not suspended. */
@@ -148,9 +154,16 @@ export async function createSnapshot(
 /** @throws Refusal `not-found` */
 export function existingSnapshot(directory: string, name: string): string {
   const folder = snapshotFolder(directory, name);
-  const own = lstatSync(folder, { throwIfNoEntry: false })?.isDirectory();
-  if (own && existsSync(stateFile(folder))) return folder;
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory()) return folder;
   throw new Refusal('not-found', `There is no snapshot “${name}”.`);
+}
+
+export async function removeSnapshot(directory: string, name: string): Promise<void> {
+  const folder = existingSnapshot(directory, name);
+  const doomed = join(dirname(folder), `.gone-${name}`);
+  await rm(doomed, { recursive: true, force: true });
+  await rename(folder, doomed);
+  await rm(doomed, { recursive: true });
 }
 
 export function snapshotFolder(directory: string, name: string): string {
@@ -161,12 +174,13 @@ export function snapshotFolder(directory: string, name: string): string {
 export async function listSnapshots(directory: string): Promise<SnapshotView[]> {
   const names = await readdir(snapshotsFolder(directory)).catch((): string[] => []);
   const found = names
-    .filter((name) => !unfinished.test(name))
+    .filter((name) => !name.startsWith('.'))
     .map(async (name): Promise<SnapshotView[]> => {
       const folder = snapshotFolder(directory, name);
       try {
         const { savedMs } = await readState(folder);
-        return [{ name, createdMs: savedMs, realBytes: await folderBytes(folder) }];
+        const realBytes = await folderBytes(folder);
+        return [{ name, createdMs: savedMs, memory: hasMemory(folder), realBytes }];
       } catch {
         return [];
       }

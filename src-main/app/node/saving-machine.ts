@@ -17,6 +17,6 @@ export function savingMachine({ name, state, running, spec }: Driver): SavingMac
   }
   throw new Refusal(
     'unsupported',
-    `“${name}” runs natively; only machines of the portable engine can be saved.`,
+    `“${name}” runs natively; only machines of the portable engine can be saved as they run.`,
   );
 }

@@ -26,6 +26,11 @@ const table: [MachineEvent, Partial<Record<MachineState, MachineState>>][] = [
   ],
   [{ type: 'saved-found' }, { off: 'suspended', crashed: 'suspended' }],
   [{ type: 'discarded' }, { suspended: 'off' }],
+  [{ type: 'reverted', saved: false }, { off: 'off', crashed: 'off', suspended: 'off' }],
+  [
+    { type: 'reverted', saved: true },
+    { off: 'suspended', crashed: 'suspended', suspended: 'suspended' },
+  ],
 ];
 
 suite('a machine’s state', () => {

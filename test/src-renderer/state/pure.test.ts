@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forest } from '../../../src-renderer/state/forest.ts';
 import { freeName, imageName } from '../../../src-renderer/state/names.ts';
-import { hashOf, routeOf, tabOf } from '../../../src-renderer/state/route.ts';
+import { hashOf, routeOf } from '../../../src-renderer/state/route.ts';
 import { lanSample } from '../../../src-renderer/state/rates.ts';
 import { machineName } from '../../../src-main/contract/machine.ts';
 import { machineOf, networks } from '../../support/fake-data.ts';
@@ -34,12 +34,6 @@ test('an address that is no place leads home', () => {
   for (const hash of nowhere) {
     assert.deepEqual(routeOf(hash), { at: 'home' });
   }
-});
-
-test('a tab that a machine does not have shows its overview', () => {
-  assert.equal(tabOf({ engine: 'portable' }, 'snapshots'), 'snapshots');
-  assert.equal(tabOf({ engine: 'native' }, 'snapshots'), 'overview');
-  assert.equal(tabOf({ engine: 'native' }, 'network'), 'network');
 });
 
 test('machines nest under their parent, by name or id, however deep', () => {

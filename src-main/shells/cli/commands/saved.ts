@@ -25,22 +25,34 @@ export const savedCommands: Commands = {
       const snapshots = await client.call('snapshot.list', { machine: positionals[0]! });
       if (values['json']) return json(snapshots);
       table(
-        ['name', 'taken', 'size'],
-        snapshots.map(({ name, createdMs, realBytes }) => [
-          name, new Date(createdMs).toISOString(), bytes(realBytes),
+        ['name', 'taken', 'holds', 'size'],
+        snapshots.map(({ name, createdMs, memory, realBytes }) => [
+          name, new Date(createdMs).toISOString(), memory ? 'memory, disks' : 'disks',
+          bytes(realBytes),
         ]), // prettier-ignore
       );
     },
   },
   'snapshot create': {
     usage: 'snapshot create M [NAME]',
-    about: 'Keep a machine as it is now: its memory and its disks; it stands still meanwhile',
+    about: 'Keep a machine as it is now: its disks and, unless it is off, its memory',
     words: [1, 2],
     run: async (client, { positionals, values }) => {
       const [machine, snapshot] = positionals as [string, string?];
       const taken = await client.call('snapshot.create', { machine, snapshot });
       if (values['json']) json(taken);
       else data(taken.name);
+    },
+  },
+  'snapshot revert': {
+    usage: 'snapshot revert M NAME',
+    about: 'Go back to a snapshot and lose what came after; one that runs goes on from there',
+    words: [2, 2],
+    run: async (client, { positionals, values }) => {
+      const [name, snapshot] = positionals as [string, string];
+      const machine = await client.call('snapshot.revert', { machine: name, snapshot });
+      if (values['json']) json(machine);
+      else say(`${name} is ${machine.state}, as it was in ${snapshot}.`);
     },
   },
   'snapshot rm': {

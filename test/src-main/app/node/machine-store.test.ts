@@ -29,6 +29,22 @@ async function storeOf(t: TestContext) {
   return { store, paths, make, disk, clock };
 }
 
+suite('opening the store', () => {
+  test('ends an exchange that a kill cut off, and sweeps snapshots half made', async (t) => {
+    const { store, paths, make, disk } = await storeOf(t);
+    await make('web');
+    const folder = join(paths.machines, 'web');
+    for (const name of ['.parts/disks', '.new-parts/disks', 'snapshots/.new-a', 'snapshots/b']) {
+      mkdirSync(join(folder, name), { recursive: true });
+    }
+    writeFileSync(join(folder, '.parts/disks/root.cow'), 'before');
+    await store.open();
+    assert.equal(disk('web'), 'before');
+    assert.deepEqual(readdirSync(join(folder, 'snapshots')), ['b']);
+    assert.deepEqual(readdirSync(folder).sort(), ['disks', 'machine.yaml', 'snapshots']);
+  });
+});
+
 suite('making a machine', () => {
   test('gives a folder with a good machine.yaml and its disks', async (t) => {
     const { store, make, disk } = await storeOf(t);

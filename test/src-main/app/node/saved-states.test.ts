@@ -3,6 +3,7 @@ import { afterEach, beforeEach, suite, test } from 'node:test';
 import assert from 'node:assert/strict';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -20,11 +21,13 @@ import {
   existingSnapshot,
   isSuspended,
   listSnapshots,
+  hasMemory,
   prepareSuspended,
   readSuspended,
+  removeSnapshot,
   suspendFrom,
 } from '../../../../src-main/app/node/saved-states.ts';
-import { resumedSpec } from '../../../../src-main/app/spec-words.ts';
+import { resumedSpec, revertedSpec } from '../../../../src-main/app/spec-words.ts';
 import { parseSpec } from '../../../../src-main/machine/spec.ts';
 
 const spec = parseSpec(`{id: 0a1b2c3d, engine: portable, memory: 96MiB, cpus: 2,
@@ -80,6 +83,42 @@ suite('a snapshot', () => {
     ); // prettier-ignore
     await assert.rejects(take('first', 300), { code: 'exists' });
     assert.throws(() => existingSnapshot(directory, 'third'), { code: 'not-found' });
+  });
+
+  test('of a machine that is off holds its disks only', async () => {
+    await take('asleep', 100);
+    await createSnapshot(directory, 'off', async (folder) => {
+      await describeState(folder, 'web', 200, spec);
+    });
+    const listed = await listSnapshots(directory);
+    assert.deepEqual(
+      listed.map(({ name, memory }) => [name, memory]),
+      [['off', false], ['asleep', true]],
+    ); // prettier-ignore
+    assert.equal(hasMemory(existingSnapshot(directory, 'off')), false);
+  });
+
+  test('is deleted at once, and one that is half gone is none', async () => {
+    await take('first', 100);
+    await take('second', 200);
+    await removeSnapshot(directory, 'first');
+    await assert.rejects(removeSnapshot(directory, 'first'), { code: 'not-found' });
+    assert.deepEqual(readdirSync(join(directory, 'snapshots')), ['second']);
+    mkdirSync(join(directory, 'snapshots', '.gone-third'));
+    assert.deepEqual((await listSnapshots(directory)).map(({ name }) => name), ['second']);
+  });
+
+  test('gives a machine its hardware back; disks that it does not know are detached', () => {
+    const disk = (id: string) => ({ id, file: `${id}.raw`, attached: true });
+    const then = { ...spec, disks: [...spec.disks, disk('data1')] };
+    const [root] = spec.disks;
+    const disks = [root!, { ...disk('data1'), attached: false }, disk('data2')];
+    const shares = [{ tag: 'src', path: '/home/ada/src', readOnly: true }];
+    const now = { ...spec, cpus: 4, notes: 'mine', shares, disks };
+    const back = revertedSpec(then, now);
+    assert.deepEqual([back.cpus, back.notes, back.shares], [2, 'mine', shares]);
+    assert.deepEqual(back.disks, [...then.disks, { ...disk('data2'), attached: false }]);
+    assert.deepEqual(revertedSpec({ ...then, shares }, spec).shares, [], 'no folder of the host');
   });
 
   test('that could not be taken leaves nothing behind', async () => {
