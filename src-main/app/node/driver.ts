@@ -32,7 +32,6 @@ import { mountShares } from './share-mounts.ts';
 import { tellInside, wake } from './wake.ts';
 
 type Ending = { clean: boolean; reason?: string };
-
 const logLinesMax = 500;
 const lastLinesShown = 12;
 
@@ -224,7 +223,8 @@ export class Driver {
   /** The machine around it goes on, and it in there. */
   async getUp(): Promise<void> {
     await this.adopt().catch((thrown: unknown) => this.note(asRefusal(thrown).message));
-    if (!this.alive) this.note('It did not go on with the machine around it');
+    const how = this.alive ? 'resumed' : 'did not go on with the machine around it';
+    for (const hub of this.consoles.hubs) hub.note(`${this.name} ${how}`);
   }
 
   /** What the running machine is made of, whatever its next start would give it. */
