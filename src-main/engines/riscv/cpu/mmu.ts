@@ -144,8 +144,8 @@ fn present_space(h: i32): i32 {
 }
 
 fn concerns(c: i32, space: i32, asid: i32): i32 {
-  if (space_of(c) != space) return 0;
-  return asid < 0 || (i32_of(load64(c) >>> 44L) & 0xffff) == asid;
+  if (asid >= 0 && (i32_of(load64(c) >>> 44L) & 0xffff) != asid) return 0;
+  return space_of(c) == space;
 }
 
 // One page of one space; asid < 0 means all of them. A page of a superpage empties its context.
