@@ -2,14 +2,16 @@
  * The programs under `guest/`, one static file of them, compiled for a processor at bench time:
  *
  *   const path = await guestProgram('riscv64', say)
+ *   const image = await programDisk('riscv64', say)    // an ext4 image with it alone, as `work`
  *
  * The compilers are of one family and get the same options; i386 is compiled for SSE2, which is
  * the best for an emulator.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { cached, contentHash } from '../../src-main/images/node/cache.ts';
+import { formatExt4 } from '../../src-main/images/node/ext4.ts';
 import { benchCache, ownSuites, unpacked, type Architecture } from './debian.ts';
 
 export type Say = (line: string) => void;
@@ -36,6 +38,19 @@ export async function guestProgram(architecture: Architecture, say: Say): Promis
       [...options, ...more, '-o', join(scratch, 'work'), ...files, '-lm']);
   });
   return join(path, 'work');
+}
+
+export async function programDisk(architecture: Architecture, say: Say): Promise<string> {
+  const program = await guestProgram(architecture, say);
+  const name = `${basename(dirname(program))}-disk`;
+  const { path } = await cached(benchCache, name, async (scratch) => {
+    const content = join(scratch, 'content');
+    mkdirSync(content);
+    copyFileSync(program, join(content, 'work'));
+    const image = join(scratch, 'programs.img');
+    await formatExt4(image, { sizeMib: 16, label: 'programs', seed: 'programs', content });
+  });
+  return join(path, 'programs.img');
 }
 
 /** The host's compiler knows i386; what its C library needs comes from its own release. */

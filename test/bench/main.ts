@@ -19,7 +19,7 @@ import { lan } from './lan-row.ts';
 import { launch } from './launch.ts';
 import { launchMany } from './launch-many.ts';
 import { isMet, type Measured, type Row, type Table } from './measure.ts';
-import { nesting, nestingPortable } from './nesting.ts';
+import { nesting, nestingPortable } from './nesting/table.ts';
 import { killAll } from './portable/peer.ts';
 import { portable } from './portable/table.ts';
 import { killQemu, qemu } from './qemu.ts';

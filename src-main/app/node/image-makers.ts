@@ -74,7 +74,8 @@ export async function tinyKey(paths: Paths, recipe: 'tiny' | 'tiny-riscv64'): Pr
   return basename(dirname(path));
 }
 
-async function builtTiny(
+/** A raw image in the cache: to be copied, not written. */
+export async function builtTiny(
   recipe: 'tiny' | 'tiny-riscv64',
   paths: Paths,
   job?: JobHandle,

@@ -30,8 +30,8 @@ export interface Command {
   args: string[];
   /** Beside our own environment. */
   env?: Record<string, string>;
-  /** Inherited as descriptor 3. */
-  fd?: number;
+  /** Inherited as descriptor 3; a pipe has its other end here, among the child's `stdio`. */
+  fd?: number | 'pipe';
   /** Its rows are the host's own processes, which tell their processor time themselves. */
   onHost?: true;
 }
@@ -70,15 +70,22 @@ export function killAll(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
-/** Starts it; `runs` settles when the guest has done all. `also` counts as part of it. */
-export function follow(
-  command: Command, also: readonly number[] = [],
-): { runs: Promise<Runs>; pid: number; lastWords(): string; kill(): void } {
+/** Starts it, for `killAll` to end if nobody else does. */
+export function begin(command: Command): ChildProcess {
   const child = spawn(command.program, command.args, {
     stdio: ['ignore', 'pipe', 'pipe', ...(command.fd === undefined ? [] : [command.fd])],
     env: { ...process.env, ...command.env },
   });
   running.add(child);
+  child.once('close', () => running.delete(child));
+  return child;
+}
+
+/** Begins it; `runs` settles when the guest has done all. `also` counts as part of it. */
+export function follow(
+  command: Command, also: readonly number[] = [],
+): { runs: Promise<Runs>; pid: number; lastWords(): string; kill(): void } {
+  const child = begin(command);
   const pid = child.pid ?? 0;
   const listener = new Listener(command.onHost ? {} : { cpuMs: () => cpuMsOf([pid, ...also]) });
   let said = '';
@@ -95,7 +102,6 @@ export function follow(
     child.once('error', reject);
     child.once('close', (code, signal) => {
       clearTimeout(timer);
-      running.delete(child);
       if (listener.isDone) resolve(listener.runs);
       else reject(new Error(`${command.program} ended early, ${signal ?? code}:\n${said}`));
     });

@@ -18,6 +18,16 @@ export function qemuTree(say: (line: string) => void): Promise<string> {
   });
 }
 
+/** The beginning of a command: the board, with its console on standard output. */
+export function riscvQemu(qemu: string, cpu: string, harts: number, mib: number): string[] {
+  return [
+    ...loaded(qemu, 'usr/bin/qemu-system-riscv64'), '-L', join(qemu, 'usr/share/qemu'),
+    ...['-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio'],
+    ...['-M', 'virt', '-cpu', cpu, '-accel', 'tcg', '-m', String(mib), '-smp', String(harts)],
+    ...['-global', 'virtio-mmio.force-legacy=false', '-device', 'virtio-rng-device'],
+  ];
+}
+
 export const tcg: Peer = {
   name: 'tcg',
   architecture: 'riscv64',
@@ -29,14 +39,11 @@ export const tcg: Peer = {
     tree = await qemuTree(say);
   },
   command(job) {
-    const [program = '', ...loader] = loaded(tree, 'usr/bin/qemu-system-riscv64');
+    const [program = '', ...board] = riscvQemu(tree, 'rv64', job.harts, memoryMib);
     return {
       program,
       args: [
-        ...loader, '-L', join(tree, 'usr/share/qemu'), '-nodefaults', '-nographic', '-no-reboot',
-        ...['-M', 'virt', '-cpu', 'rv64', '-accel', 'tcg', '-m', String(memoryMib)],
-        ...['-smp', String(job.harts), '-serial', 'stdio'],
-        ...['-global', 'virtio-mmio.force-legacy=false', '-device', 'virtio-rng-device'],
+        ...board,
         ...['-kernel', files.kernel, '-initrd', files.initrd],
         ...['-append', words(job, { disk: '/dev/vda', card: 'eth0' })],
         ...(job.disk === undefined ? [] : [
