@@ -33,7 +33,7 @@ async function world(t: TestContext) {
       directory: store.directory(name),
       notes,
       note: (text: string) => void notes.push(text),
-      exclusively: (work: () => Promise<unknown>) => work(),
+      queue: (work: () => Promise<unknown>) => work(),
     };
     return driver as unknown as Driver;
   };
