@@ -159,13 +159,13 @@ export class Driver {
       await this.reload();
       const saved = await readSuspended(this.directory);
       const spec = saved ? resumedSpec(saved.spec, this.goodSpec()) : this.goodSpec();
-      const startedAtMs = clock.elapsedMs();
+      this.startedAtMs = clock.elapsedMs();
       const { family, planner } = this.around;
       const inside = await family.wayInto(spec);
       const at = { name: this.name, directory: this.directory, resume: saved?.path };
       const { plan, kernel } = await planner.plan(at, spec, inside);
+      await standUp(this.directory);
       this.kernel = kernel;
-      this.startedAtMs = startedAtMs;
       this.bootMs = undefined;
       this.reason = this.lastLines = undefined;
       this.asked = false;

@@ -40,7 +40,10 @@ export async function layOut(directory: string, runDirectory: string): Promise<v
   await copyFiles(join(folderOf(directory), 'run'), runDirectory);
 }
 
-/** It is in no saved state any more. */
+/**
+ * It is in no saved state any more: it goes on, or begins anew. Else the next server would look for
+ * what it was, and lose what it is.
+ */
 export async function standUp(directory: string): Promise<void> {
   await rm(folderOf(directory), { recursive: true, force: true });
 }
