@@ -475,6 +475,9 @@ static int start_inner(char **words) {
   }
   sys1(__NR_close, control[1]);
   inner = (int)sys2(__NR_pidfd_open, inner_pid, 0);
+  /* Who goes away while we write to it must not take us along, and the inner machine with us. */
+  u64 blocked = 1ul << 12 /* SIGPIPE */;
+  sys4(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &blocked, NULL, 8);
   serve();
   return 0;
 }

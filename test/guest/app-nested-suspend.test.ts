@@ -5,6 +5,9 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { encodeFrame, word } from '../../src-main/machine/frames.ts';
 import { kernelsStep } from '../support/kernels.ts';
 import {
   attach, clientOf, run, spawnServer, spawnWorld, started, Undo, untilRunning, untilState,
@@ -41,6 +44,11 @@ const bootIds = () =>
   Promise.all(all().map((machine) => said(machine, 'cat /proc/sys/kernel/random/boot_id')));
 const states = async () =>
   Promise.all(all().map(async (machine) => (await call('machine.get', { machine })).state));
+const anotherServer = async () => {
+  server.kill('SIGKILL');
+  server = await spawnServer(undo, world.home);
+  world = { ...world, client: await clientOf(undo, world.paths) };
+};
 const count = async () => Number(await said('innermost', 'cat /root/count'));
 
 test('all of them are suspended with the outermost', async () => {
@@ -61,9 +69,7 @@ test('one of them is nothing of its own meanwhile', async () => {
 });
 
 test('another server knows it, and another name changes nothing', async () => {
-  server.kill('SIGKILL');
-  server = await spawnServer(undo, world.home);
-  world = { ...world, client: await clientOf(undo, world.paths) };
+  await anotherServer();
   assert.deepEqual(await states(), ['suspended', 'suspended', 'suspended']);
   await call('machine.update', { machine: outer, changes: { name: 'around' } });
   outer = 'around';
@@ -106,6 +112,24 @@ test('what is discarded is off, all of it, and starts anew', async () => {
   await started(world.client, outer);
   await started(world.client, 'inner');
   assert.notEqual(await said('inner', 'cat /proc/sys/kernel/random/boot_id'), boots[1]);
+});
+
+test('what has started anew is what another server finds, wherever its line was cut', async () => {
+  const boot = await said('inner', 'cat /proc/sys/kernel/random/boot_id');
+  const { id } = await call('machine.get', { machine: 'inner' });
+  const record = readFileSync(join(world.paths.run, id, 'nest.json'), 'utf8');
+  const argv = ['@nest', 'attach', (JSON.parse(record) as { name: string }).name];
+  // It asks for fifty answers and stays for none.
+  const asks = Buffer.concat(new Array(50).fill(encodeFrame(word.stats, new Uint8Array(0))));
+  for (let turn = 0; turn < 5; turn++) {
+    const stream = world.client.open('machine.exec', { machine: outer, argv }, () => {});
+    stream.write(asks);
+    stream.end();
+    await stream.result;
+  }
+  await anotherServer();
+  for (const machine of [outer, 'inner']) await untilRunning(world.client, machine);
+  assert.equal(await said('inner', 'cat /proc/sys/kernel/random/boot_id'), boot);
 });
 
 test('one that starts inside keeps it from being suspended, and goes on', async () => {
