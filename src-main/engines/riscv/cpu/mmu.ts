@@ -89,6 +89,8 @@ fn select_context(h: i32, key: i32) {
   }
   if (found < 0) {
     found = h.ctxnext;
+    // Not the one in force: by the table changing, running code knows that it must fetch anew.
+    if (h + TLBS + found * TLB_BYTES == h.tlb) found = (found + 1) & (CTX_COUNT - 1);
     h.ctxnext = (found + 1) & (CTX_COUNT - 1);
     c = h + CTX + (found << 6);
     memory_fill(h + CTX_FAST, 0, 1024);

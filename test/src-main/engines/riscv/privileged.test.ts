@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { contextCount } from '../../../../src-main/engines/riscv/layout.ts';
 import { assemble } from '../../../isa/assemble.ts';
 import { engines } from '../../../isa/bare.ts';
 import {
@@ -111,6 +112,19 @@ for (const engine of engines) {
         srli t0, t0, 32\nli t3, 0x400\n${swap}`;
       const m = start(engine, { mode: supervisor, source, csr: { satp: paged() }, pages });
       assert.deepEqual([m.x(11), m.x(12)], [77n, 78n]);
+    });
+
+    test('10.1.11: a new satp holds for the very next fetch, whichever table it gets', () => {
+      // In turn through as many address spaces as have tables, then from the oldest of them into
+      // one that has no page, also not the program’s.
+      const source = `csrrs a0, satp, zero\nadd a1, a0, zero\nli t0, 1\nslli t0, t0, 44
+        li t1, ${contextCount - 1}
+        others:\nadd a0, a0, t0\ncsrrw zero, satp, a0\naddi t1, t1, -1\nbne t1, zero, others
+        csrrw zero, satp, a1\naddi a1, a1, 16\ncsrrw zero, satp, a1\nli a2, 1`;
+      const csr = { satp: paged() };
+      const m = start(engine, { mode: supervisor, source, csr, pages: tables() });
+      assert.deepEqual([m.hart.state.wide('mcause'), m.x(12)], [12n, 0n]);
+      assert.equal(m.hart.state.wide('mepc'), m.hart.state.wide('mtval'));
     });
 
     test('3.1.16: mtval has the bits of what is illegal, two bytes of a short one', () => {
