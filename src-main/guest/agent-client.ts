@@ -59,6 +59,7 @@ const windowsMax = 16;
 const firstRetryMs = 100;
 const longestRetryMs = 2000;
 const tokensMax = 256;
+const askedMax = 256;
 /** Silence after which the agent is asked whether it has taken all that was sent. */
 const stallMs = 3000;
 
@@ -81,8 +82,9 @@ export class AgentClient {
   private readonly waiters = new Set<Waiter>();
   private retry: unknown;
   private stall: unknown;
-  /** What was sent when the line was probed; the answer must have taken all of it. */
-  private probedBytes: number | undefined;
+  /** What had been sent at each hello that may still be answered: the answer has taken as much. */
+  private asked: number[] = [];
+  private probing = false;
   private readonly sessions = new Map<number, { session: RemoteSession; program: string }>();
   private lastSession = 0;
   private lastToken = 0;
@@ -215,12 +217,15 @@ export class AgentClient {
     if (hello.nonce !== this.nonce) return;
     this.timers.clear(this.retry);
     this.retry = undefined;
-    const gap = this.greeting && frame.sequence !== (((this.heardSequence ?? 0) + 1) & 0xffff);
-    if (gap || (this.probedBytes !== undefined && this.probedBytes >>> 0 !== hello.takenBytes)) {
+    const gap = frame.sequence !== (((this.heardSequence ?? 0) + 1) & 0xffff);
+    // Several may have been said before the first answer, and be answered much later.
+    const which = this.asked.indexOf(hello.takenBytes);
+    if (this.greeting && (gap || which < 0)) {
       this.lost();
       return;
     }
-    this.probedBytes = undefined;
+    this.asked.splice(0, which + 1);
+    this.probing = false;
     this.paced.taken(hello.takenBytes);
     this.heardSequence = frame.sequence;
     const first = this.greeting === undefined;
@@ -290,8 +295,8 @@ export class AgentClient {
     if (!this.greeting || this.paced.settled) return;
     this.stall = this.timers.set(() => {
       if (!this.greeting || this.paced.settled) return;
-      if (this.probedBytes === undefined && this.paced.atBoundary) {
-        this.probedBytes = this.paced.sentBytes;
+      if (!this.probing && this.paced.atBoundary) {
+        this.probing = true;
         this.write({ kind: 'hello', nonce: this.nonce });
       }
       this.watchForStall();
@@ -320,7 +325,8 @@ export class AgentClient {
 
   private detach(refusal: Refusal): void {
     this.greeting = undefined;
-    this.probedBytes = undefined;
+    this.asked = [];
+    this.probing = false;
     this.paced.restart();
     for (const { session } of this.sessions.values()) session.fail(refusal);
     this.sessions.clear();
@@ -419,6 +425,7 @@ export class AgentClient {
   /** A hello goes ahead of what waits: it takes no number in the sequence of the others. */
   private write(message: HostMessage & { kind: 'hello' }): void {
     const { sequence } = this;
+    this.asked = [...this.asked, this.paced.sentBytes >>> 0].slice(-askedMax);
     this.paced.hello(encodeFrame({ ...encodeHost(message), sequence }));
   }
 

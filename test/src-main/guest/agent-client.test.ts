@@ -78,6 +78,17 @@ async function attached() {
   return peer;
 }
 
+/** A command runs; of three hellos only the first is answered yet. */
+async function attachedLate() {
+  const peer = scripted();
+  const ready = peer.client.ready(60_000);
+  peer.pass(300);
+  assert.equal(peer.heard.length, 3);
+  peer.greet();
+  await ready;
+  return { peer, session: peer.client.exec({ argv: ['cat'] }) };
+}
+
 describe('the first words', () => {
   it('are repeated with longer pauses until they are answered', async () => {
     const peer = scripted();
@@ -159,6 +170,24 @@ describe('a line that loses frames', () => {
     peer.pass(3000);
     assert.equal(peer.heard.at(-1)?.type, 1, 'a hello goes ahead of what waits');
     peer.greet(1, 1, 3);
+    await assert.rejects(session.exit, { code: 'unavailable' });
+  });
+
+  it('whose agent is late with its answers to first hellos loses nothing', async () => {
+    const { peer, session } = await attachedLate();
+    peer.pass(3000);
+    assert.equal(peer.heard.at(-1)?.type, 1, 'asked what it has taken');
+    for (const _ of ['second', 'third']) peer.greet();
+    peer.say(69, 1, 0, 0, 0, 0, 0);
+    assert.deepEqual(await session.exit, { kind: 'exited', code: 0 });
+  });
+
+  it('is asked again where first hellos may have been lost as well', async () => {
+    const { peer, session } = await attachedLate();
+    for (const _ of ['second', 'third', 'neither']) {
+      peer.pass(3000);
+      peer.greet();
+    }
     await assert.rejects(session.exit, { code: 'unavailable' });
   });
 
