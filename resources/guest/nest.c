@@ -351,14 +351,16 @@ static void write_client(void) {
   out_start = out_end = 0;
 }
 
-static void read_channel(u8 number) {
+/* One turn of a channel; 0 when there is no more in it. */
+static int read_channel(u8 number) {
   static u8 some[PAYLOAD];
   for (int turns = 0; turns < 16 && has_room(); turns++) {
     long got = sys3(__NR_read, channels[number].out, some, sizeof some);
-    if (got <= 0) return;
+    if (got <= 0) return 0;
     send_frame(number, some, (size)got);
-    if (!channels[number].is_slot) return;
+    if (!channels[number].is_slot) break;
   }
+  return 1;
 }
 
 static void take_client(void) {
@@ -368,25 +370,24 @@ static void take_client(void) {
   client = (int)fresh;
 }
 
+/* Behind its last words, as a client takes them; who is away may come back for a while. */
 static void say_end(void) {
-  int status = 0;
+  int status = 0, said = 0;
   u8 code[4];
   sys4(__NR_wait4, inner_pid, &status, 0, 0);
   put32(code, status & 127 ? 128 + (u32)(status & 127) : (u32)(status >> 8 & 255));
-  /* Its last words first. */
-  for (int i = 0; i < channel_count; i++) read_channel((u8)i);
-  u64 until = now_ms() + LINGER_MS;
-  for (int said = 0; now_ms() < until && !(said && client < 0);) {
-    struct pollfd polled[2] = {{listener, POLLIN, 0}, {client, said ? POLLIN | POLLOUT : 0, 0}};
-    struct { long seconds, nanoseconds; } time = {0, 100000000};
-    if (client >= 0 && !said) {
-      send_frame(CH_END, code, 4);
-      said = 1;
+  for (u64 until = now_ms() + LINGER_MS; now_ms() < until && !(said && client < 0);) {
+    for (int i = 0; client >= 0 && !said && has_room();) {
+      if (i < channel_count) i += !read_channel((u8)i);
+      else send_frame(CH_END, code, 4), said = 1;
     }
     write_client();
     if (said && client >= 0 && out_start == out_end) return;
+    struct pollfd polled[2] = {{listener, POLLIN, 0}, {client, POLLOUT, 0}};
+    struct { long seconds, nanoseconds; } time = {0, 100000000};
     sys5(__NR_ppoll, polled, 2, &time, NULL, 8);
     if (polled[0].revents) take_client();
+    if (client >= 0) until = now_ms() + LINGER_MS;
   }
 }
 
