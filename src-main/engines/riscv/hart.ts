@@ -59,7 +59,7 @@ export class Hart {
       sbi_call: () => sbiCall(this),
       code_changed: () => this.translator.codeChanged(),
       timer_moved: () => this.timerMoved(),
-      hot: (_h, ip) => (this.translator.hot(ip >>> 0) ? 1 : 0),
+      hot: (_h, ip, behind) => (this.translator.hot(ip >>> 0, behind) ? 1 : 0),
     };
     const e = { memory, table, ...imports };
     this.coreExports = new WebAssembly.Instance(shared.core, { e }).exports;

@@ -40,6 +40,8 @@ export const bankCount = 1024;
 export const bankBytes = 256;
 export const heatEntries = 0x8000;
 export const codeMapBytes = 4096;
+/** How deep calls of translated code may stand in one another on the host's stack. */
+export const callRoom = 100;
 
 /** Words at `at.machine`, as byte offsets. */
 export const machine = {
@@ -100,6 +102,7 @@ const narrow = [
   'remote', 'remotefrom', 'remoteto', 'remoteack', 'mailbox', 'sv48', 'lockstep',
   'seendirty', 'intranslated', 'virt', 'faultgva', 'faultinst', 'walkfault',
   'walkperm', 'walkinst', 'walkhost', 'walklevel', 'walkstage', 'faultstage', 'nests', 'deepbank',
+  'unwind',
 ] as const; // prettier-ignore
 
 export type Wide = (typeof wide)[number];
@@ -115,7 +118,7 @@ export const fleetingFields: ReadonlySet<string> = new Set<Wide | Narrow>([
   'threshold', 'probeslot', 'compiles', 'lastslot', 'raw', 'sleeping', 'remote', 'remotefrom',
   'remoteto', 'remoteack', 'mailbox', 'lockstep', 'seendirty', 'walkfault', 'walkperm', 'walkinst',
   'walkhost', 'walklevel', 'walkat', 'walkgpa', 'walkbig', 'walkstage', 'deepbank',
-  'bankserial', 'bankhart', 'bankused', 'codedelta',
+  'bankserial', 'bankhart', 'bankused', 'codedelta', 'unwind',
 ]); // prettier-ignore
 
 export const fields: ReadonlyMap<string, { offset: number; type: Type }> = new Map([
@@ -176,6 +179,7 @@ function constantsOf(): Map<string, { value: bigint; type: Type }> {
     TLB_MASK: (tlbEntries - 1) << 5,
     HEAT: hartAt.heat,
     HEAT_MASK: heatEntries - 1,
+    CALL_ROOM: callRoom,
     M_STOP: at.machine + machine.stop,
     M_DIRTY: at.machine + machine.dirtyFrames,
     DIRTY_LOG: at.dirtyLog,

@@ -27,8 +27,11 @@ export interface CoreImports {
   /** fence.i while some code frame was written: drop what was translated from it. */
   code_changed(h: number): void;
   timer_moved(h: number): void;
-  /** `ip` (host address of `pc`) has been reached often; 1 when there is a region now. */
-  hot(h: number, ip: number, pc: bigint): number;
+  /**
+   * Host address `ip` has been reached often; 1 when there is a region now. `behind` is the first
+   * half word of the page that follows it in the address space, -1 when that is not known.
+   */
+  hot(h: number, ip: number, behind: number): number;
 }
 
 export interface CoreExports {

@@ -226,9 +226,16 @@ export const ran = { fuel: 1, wait: 2, attention: 3 } as const;
 
 const regionCalls = `
 // What an empty table slot holds: back to 'run'.
-export fn region_stub(h: i32, fuel: i32): i32 { return fuel; }
+export fn region_stub(h: i32, fuel: i32, room: i32): i32 { return fuel; }
 
-import fn hot(h: i32, ip: i32, pc: i64): i32;
+// The first half word of the page behind pc's, -1 when the TLB does not fetch from there.
+fn half_behind(h: i32, pc: i64): i32 {
+  let va = (pc & -4096L) + 4096L;
+  let e = h.tlb + (i32_of(va >>> 7L) & TLB_MASK);
+  return load64(e, 16) == va ? load16u(i32_of(va) + load32(e, 24)) : -1;
+}
+
+import fn hot(h: i32, ip: i32, behind: i32): i32;
 `;
 
 /** At a control transfer: the page, unless it is the same one, then the region if there is one. */
@@ -250,7 +257,8 @@ const lookup = `
   let slot = load16u(map + (i32_of(pc) & 0xffe));
   if (slot) {
     h.pc = pc;
-    fuel = invoke(slot, h, fuel);
+    h.unwind = 0;
+    fuel = invoke(slot, h, fuel, CALL_ROOM);
     pc = h.pc;
     translated = 1;
     here = 1L;
@@ -265,7 +273,7 @@ const lookup = `
       store16(c, 0);
       h.pc = pc;
       here = 1L;
-      if (hot(h, ip, pc)) continue;
+      if (hot(h, ip, half_behind(h, pc))) continue;
     }
   }
 `;

@@ -116,6 +116,7 @@ fn reselect(h: i32) {
 }
 
 export fn flush_all(h: i32) {
+  h.unwind = 1;
   h.gen = h.gen + 1;
   if (h.gen == 0) h.gen = 1;
   reselect(h);
@@ -152,6 +153,7 @@ fn concerns(c: i32, space: i32, asid: i32): i32 {
 
 // One page of one space; asid < 0 means all of them. A page of a superpage empties its context.
 export fn fence_page(h: i32, va: i64, asid: i32, space: i32) {
+  h.unwind = 1;
   let i = 0;
   let stale = 0;
   while (i < CTX_COUNT) {
@@ -169,6 +171,7 @@ export fn fence_page(h: i32, va: i64, asid: i32, space: i32) {
 
 // Everything of one space and, where asid >= 0, one address space in it.
 export fn fence_space(h: i32, asid: i32, space: i32) {
+  h.unwind = 1;
   let i = 0;
   while (i < CTX_COUNT) {
     let c = h + CTX + (i << 6);
@@ -180,6 +183,7 @@ export fn fence_space(h: i32, asid: i32, space: i32) {
 
 // hfence.gvma of a level: what all stages before it made of its second one. vmid < 0 means all.
 export fn fence_guest(h: i32, level: i32, vmid: i32) {
+  h.unwind = 1;
   let i = 0;
   while (i < CTX_COUNT) {
     let c = h + CTX + (i << 6);

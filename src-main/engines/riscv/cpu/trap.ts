@@ -182,13 +182,18 @@ fn system(h: i32, insn: i32): i32 {
   return refuse(h, 0);
 }
 
-// In translated code: a CSR, a fence or a wait; 1 when that code has to be left behind it.
+// In translated code, whose page h.pc names: a CSR, a fence or a wait; 1 when that code has to be
+// left behind it, as its page may be another now. sstatus may exchange the TLB too, by SUM and MXR,
+// but that is no matter of fetches.
 export fn system_inside(h: i32, insn: i32, fuel: i32): i32 {
   let t = h.tlb;
   h.raw = insn;
   h.fuel = fuel;
   system(h, insn);
-  return (h.tlb != t) | (load32(h + POKE) != 0);
+  let moved = h.tlb != t && !((insn & 0x3000) != 0 && (insn >>> 20) == 0x100);
+  let e = h.tlb + (i32_of(h.pc >>> 7L) & TLB_MASK);
+  let dropped = h.tlb == t && load64(e, 16) != (h.pc & -4096L);
+  return moved | dropped | (load32(h + POKE) != 0);
 }
 
 // In translated code, which is left: a trap, or the way back from one, at h.pc. The new fuel; a

@@ -1,16 +1,22 @@
 /**
- * Writes a region as one WebAssembly function `r(h, fuel) → fuel`: integer registers in locals,
- * loops and joins as structured code, the TLB inline. On entry h.pc says where in the address
- * space the page stands; on every way out h.pc and the registers are in memory again, and the
- * next region is called in tail position through its table slot (slot 0 goes back to `run`).
+ * Writes a region as one WebAssembly function `r(h, fuel, room) → fuel`: integer registers in
+ * locals, loops and joins as structured code, the TLB inline. On entry h.pc says where in the
+ * address space the page stands; on every way out h.pc and the registers are in memory again, and
+ * the next region is called in tail position through its table slot (slot 0 goes back to `run`).
  * Fuel is taken per block; loops look at it and at the mailbox on each turn.
+ *
+ * A call of the guest is one of the host, `room` deep at most, and its return a return: whoever
+ * called goes on if h.pc is where it expects it, else comes back to its own caller, down to `run`.
+ * So a frame on the host's stack holds nothing of the guest, only that its page is still mapped
+ * and its translation valid. Whatever may change that sets h.unwind, or happens in `run`.
  */
-import { fieldOffset, hartAt } from '../layout.ts';
+import { callRoom, fieldOffset } from '../layout.ts';
 import type { Emitter } from '../wasm/emit.ts';
 import { StepEmitter } from './emit-steps.ts';
 import type { ModuleEmitter, SlotOf } from './emit.ts';
 import { edgeKey } from './flow.ts';
 import type { Flow } from './flow.ts';
+import { gatesAtStarts } from './gates.ts';
 import type { Block, Step } from './region.ts';
 import type { RegisterSet } from './operands.ts';
 import { emitEntry, local, localTypes, siteBits } from './stencil.ts';
@@ -20,11 +26,15 @@ export class RegionEmitter extends StepEmitter {
   private readonly children: number[][];
   private readonly loopLabel = new Map<number, number>();
   private readonly joinLabel = new Map<number, number>();
-  private readonly gatesAfter: number[] = [];
+  private readonly gatesAt: readonly number[];
+  /** Around everything: to what `va` says, by a return if a caller waits; always by lookup. */
+  private returnLabel = 0;
+  private lookupLabel = 0;
 
   constructor(flow: Flow, module: ModuleEmitter, slotOf: SlotOf) {
     super(flow, module);
     this.slotOf = slotOf;
+    this.gatesAt = gatesAtStarts(flow);
     this.children = flow.order.map(() => []);
     flow.order.forEach((_, n) => {
       if (n > 0 && flow.join[n]) this.children[flow.parent[n]!]!.push(n);
@@ -35,8 +45,11 @@ export class RegionEmitter extends StepEmitter {
     const { e } = this;
     e.param('h', 'i32');
     e.param('fuel', 'i32');
+    e.param('room', 'i32');
     for (const type of localTypes) e.alloc(type);
     this.prologue();
+    this.lookupLabel = e.open(2);
+    this.returnLabel = e.open(2);
     // The ways back to the interpreter stand around everything, a subset of registers outside.
     const { exits } = this.use;
     for (let n = 0; n < exits.length; n++) this.exitLabels.push(e.open(2));
@@ -46,6 +59,11 @@ export class RegionEmitter extends StepEmitter {
       e.close();
       this.exit(exits, n);
     }
+    e.close();
+    this.return();
+    e.close();
+    this.lookUp();
+    this.tailCall();
     return e;
   }
 
@@ -55,34 +73,26 @@ export class RegionEmitter extends StepEmitter {
     e.memory('load32', fieldOffset('poke'));
     e.get(local.fuel);
     e.i32(1);
-    e.op(0x48, 0x72); // fuel < 1, or
+    e.op(0x6b);
+    e.get(local.room);
+    e.op(0x72);
+    e.i32(0);
+    e.op(0x48, 0x72); // fuel < 1, or room < 0, or
     e.hint(false);
     e.open(4);
     e.get(local.fuel);
     e.op(0x0f);
     e.close();
-    e.get(local.h);
-    e.memory('load32', fieldOffset('tlb'));
-    e.set(local.tlb);
+    this.loadTlb();
     e.get(local.h);
     e.memory('load64', fieldOffset('pc'));
     e.i64(-4096);
     e.op(0x83);
     e.set(local.page);
-    const { used, load } = this.use;
-    for (let n = 1; n < 32; n++) {
-      if (((used.x >>> n) & 1) === 0) continue;
-      this.locals[n] = e.alloc('i64');
-      if (((load.x >>> n) & 1) !== 0) this.loadRegister(n);
-    }
-    for (let n = 0; n < 32; n++) {
-      if (((used.f >>> n) & 1) === 0) continue;
-      this.floats[n] = e.alloc('f64');
-      if (((load.f >>> n) & 1) === 0) continue;
-      e.get(local.h);
-      e.memory('loadf64', hartAt.f + n * 8);
-      e.set(this.floats[n]!);
-    }
+    const { used, need } = this.use;
+    for (let n = 1; n < 32; n++) if (((used.x >>> n) & 1) !== 0) this.locals[n] = e.alloc('i64');
+    for (let n = 0; n < 32; n++) if (((used.f >>> n) & 1) !== 0) this.floats[n] = e.alloc('f64');
+    this.loadRegisters(need[0]!);
   }
 
   // ---- structure
@@ -112,8 +122,7 @@ export class RegionEmitter extends StepEmitter {
     const { e } = this;
     const block = this.flow.order[n]!;
     this.dirty = { ...this.use.dirty[n]! };
-    // What a dominator has checked holds here, where nothing in the region changes FS or frm.
-    this.gates = n === 0 || this.changesCsrs ? 0 : this.gatesAfter[this.flow.parent[n]!]!;
+    this.gates = this.gatesAt[n]!;
     this.left = block.count;
     if (block.count > 0) {
       e.get(local.fuel);
@@ -122,15 +131,16 @@ export class RegionEmitter extends StepEmitter {
       e.set(local.fuel);
     }
     for (const step of block.steps) this.instruction(step);
-    this.gatesAfter[n] = this.gates;
     this.terminate(block);
   }
 
   private terminate(block: Block): void {
+    const { e } = this;
     const { last } = block;
     if (last !== null) {
       this.step = last;
       this.left--;
+      if (last.across) this.across(last);
     }
     switch (block.end) {
       case 'goto':
@@ -138,9 +148,9 @@ export class RegionEmitter extends StepEmitter {
       case 'branch': {
         this.play(this.module.stencils.of(last!).pieces);
         const dirty = { ...this.dirty };
-        this.e.open(4);
+        e.open(4);
         this.follow(block, block.next);
-        this.e.close();
+        e.close();
         this.dirty = dirty;
         return this.follow(block, block.other);
       }
@@ -148,7 +158,15 @@ export class RegionEmitter extends StepEmitter {
         this.link(block);
         return this.leaveTo(block.next);
       case 'indirect':
-        return this.indirect(block);
+        this.target(block);
+        this.writeBack(this.dirty);
+        return e.br(this.lookupLabel);
+      case 'return':
+        this.target(block);
+        this.writeBack(this.dirty);
+        return e.br(this.returnLabel);
+      case 'call':
+        return this.makeCall(block);
       case 'trap':
         return this.trap(last!);
       case 'stop':
@@ -182,30 +200,48 @@ export class RegionEmitter extends StepEmitter {
 
   // ---- ways out
 
+  /** Hart, fuel, room and a slot are on the stack. */
   private tailCall(): void {
     this.e.op(0x13);
     this.e.code.u32(this.module.invokeType());
     this.e.code.u32(0);
   }
 
+  private storePc(): void {
+    const { e } = this;
+    e.get(local.h);
+    e.get(local.va);
+    e.memory('store64', fieldOffset('pc'));
+  }
+
+  /** Pushes what the region at an offset of this page wants, but its slot. */
+  private enter(offset: number): void {
+    const { e } = this;
+    e.get(local.h);
+    this.pageOffset(offset);
+    e.memory('store64', fieldOffset('pc'));
+    e.get(local.h);
+    e.get(local.fuel);
+    e.get(local.room);
+  }
+
   private leaveTo(offset: number): void {
     const { e } = this;
     this.writeBack(this.dirty);
     if (offset >= 0 && offset < 4096) {
-      e.get(local.h);
-      this.pageOffset(offset);
-      e.memory('store64', fieldOffset('pc'));
-      e.get(local.h);
-      e.get(local.fuel);
+      this.enter(offset);
       e.i32(this.slotOf(offset));
       return this.tailCall();
     }
     this.pageOffset(offset);
     e.set(local.va);
-    this.leaveByLookup();
+    e.br(this.lookupLabel);
   }
 
-  /** To wherever ecall leads or sret comes back to, by the interpreter's own helper. */
+  /**
+   * To wherever ecall leads or sret comes back to, by the interpreter's own helper. Fetches are
+   * others from there on, so that no frame on the host's stack may stay.
+   */
   private trap(step: Step): void {
     const { e } = this;
     this.writeBack(this.dirty);
@@ -217,27 +253,38 @@ export class RegionEmitter extends StepEmitter {
     e.get(local.fuel);
     this.call('system_out');
     e.set(local.fuel);
-    e.get(local.h);
-    e.memory('load32', fieldOffset('tlb'));
-    e.set(local.tlb);
+    this.loadTlb();
     e.get(local.h);
     e.memory('load64', fieldOffset('pc'));
     e.set(local.va);
-    this.goOnByLookup();
-  }
-
-  /** Out to the address in `va`. */
-  private leaveByLookup(): void {
-    const { e } = this;
     e.get(local.h);
-    e.get(local.va);
-    e.memory('store64', fieldOffset('pc'));
-    this.goOnByLookup();
+    e.get(local.room);
+    e.i32(callRoom);
+    e.op(0x47); // ne
+    e.memory('store32', fieldOffset('unwind'));
+    e.br(this.returnLabel);
   }
 
-  /** `va` is the pc: on through the fetch side of the TLB and the page's code map. */
-  private goOnByLookup(): void {
+  /** To `va`: back to who called on the host's stack, if anybody has. */
+  private return(): void {
     const { e } = this;
+    this.storePc();
+    e.get(local.room);
+    e.i32(callRoom);
+    e.op(0x47);
+    e.open(4);
+    e.get(local.fuel);
+    e.op(0x0f);
+    e.close();
+  }
+
+  /**
+   * Pushes what the region at `va` wants, and its slot, found through the fetch side of the TLB and
+   * the page's code map; where the TLB has no such page it leaves for `run`.
+   */
+  private lookUp(): void {
+    const { e } = this;
+    this.storePc();
     e.get(local.va);
     e.i64(-4096);
     e.op(0x83);
@@ -250,6 +297,7 @@ export class RegionEmitter extends StepEmitter {
     e.close();
     e.get(local.h);
     e.get(local.fuel);
+    e.get(local.room);
     e.get(local.entry);
     e.memory('load32', 28);
     e.get(local.va);
@@ -257,7 +305,6 @@ export class RegionEmitter extends StepEmitter {
     e.i32(0xffe);
     e.op(0x71, 0x6a);
     e.memory('load16u', 0);
-    this.tailCall();
   }
 
   private link(block: Block): void {
@@ -268,15 +315,68 @@ export class RegionEmitter extends StepEmitter {
     this.dirty.x |= 1 << rd;
   }
 
-  private indirect(block: Block): void {
-    const { e } = this;
+  /** Where a jalr goes, in `va`; and its link, which may be what that was taken from. */
+  private target(block: Block): void {
     this.sum(block.last!);
-    e.i64(-2);
-    e.op(0x83);
-    e.set(local.va);
+    this.e.i64(-2);
+    this.e.op(0x83);
+    this.e.set(local.va);
     this.link(block);
+  }
+
+  private makeCall(block: Block): void {
+    const { e } = this;
+    const { next, other } = block;
+    const inPage = block.last!.what.kind === 'jal' && next >= 0 && next < 4096;
+    if (block.last!.what.kind === 'jalr') this.target(block);
+    else {
+      this.link(block);
+      if (!inPage) {
+        this.pageOffset(next);
+        e.set(local.va);
+      }
+    }
     this.writeBack(this.dirty);
-    this.leaveByLookup();
+    e.get(local.room);
+    e.i32(1);
+    e.op(0x6b);
+    e.set(local.room);
+    if (inPage) {
+      this.enter(next);
+      e.i32(this.slotOf(next));
+    } else this.lookUp();
+    e.op(0x11);
+    e.code.u32(this.module.invokeType());
+    e.code.u32(0);
+    e.set(local.fuel);
+    this.comeBack(other);
+    this.dirty = { x: 0, f: 0 };
+    const to = this.flow.index.get(other);
+    const inside = to !== undefined && !this.flow.cut.has(edgeKey(block.start, other));
+    if (inside) this.loadRegisters(this.use.need[to]!);
+    this.follow(block, other);
+  }
+
+  /** Behind a call: goes on if it has come back to the offset expected. */
+  private comeBack(offset: number): void {
+    const { e } = this;
+    e.get(local.h);
+    e.memory('load64', fieldOffset('pc'));
+    this.pageOffset(offset);
+    e.op(0x52); // ne
+    e.get(local.h);
+    e.memory('load32', fieldOffset('unwind'));
+    e.op(0x72);
+    e.hint(false);
+    e.open(4);
+    e.get(local.fuel);
+    e.op(0x0f);
+    e.close();
+    e.get(local.room);
+    e.i32(1);
+    e.op(0x6a);
+    e.set(local.room);
+    this.loadTlb();
   }
 
   /** Writes back what the exit's largest subset does not, and goes on there; ∅ leaves. */
@@ -297,9 +397,12 @@ export class RegionEmitter extends StepEmitter {
     e.i32((1 << siteBits) - 1);
     e.op(0x71, 0xad, 0x7c);
     e.memory('store64', fieldOffset('pc'));
+    e.get(local.h);
+    e.i32(1);
+    e.memory('store32', fieldOffset('unwind'));
     e.get(local.fuel);
     e.get(local.site);
     e.i32(siteBits);
-    e.op(0x76, 0x6a);
+    e.op(0x76, 0x6a, 0x0f);
   }
 }

@@ -7,13 +7,14 @@ import { Emitter } from '../wasm/emit.ts';
 import type { Type } from '../wasm/module.ts';
 import type { ModuleEmitter } from './emit.ts';
 import type { Flow } from './flow.ts';
+import { gateOf } from './gates.ts';
 import { groupsOf } from './groups.ts';
 import type { Group } from './groups.ts';
 import type { RegisterSet } from './operands.ts';
 import type { Step } from './region.ts';
 import { registerUse, sameSet } from './registers.ts';
 import type { RegisterUse } from './registers.ts';
-import { emitHit, hole, local, operandAt, siteBits } from './stencil.ts';
+import { emitEntry, emitHit, hole, local, operandAt, siteBits } from './stencil.ts';
 import type { Piece } from './stencil.ts';
 
 export abstract class StepEmitter {
@@ -29,7 +30,6 @@ export abstract class StepEmitter {
   protected dirty: RegisterSet = { x: 0, f: 0 };
   protected left = 0; // instructions of the block after the present one
   protected gates = 0; // FPU checks already made
-  protected readonly changesCsrs: boolean;
   private readonly temporaries = new Map<Type, number[]>();
   private readonly groups: ReadonlyMap<Step, Group>;
   private readonly hosts = new Map<Group, number>(); // the locals of those that are open
@@ -40,8 +40,6 @@ export abstract class StepEmitter {
     this.module = module;
     this.use = registerUse(flow);
     this.groups = groupsOf(flow);
-    const steps = flow.order.flatMap((block) => block.steps);
-    this.changesCsrs = steps.some(({ system }) => system === 'inside');
     const scope = { ...module.env, fields, callee: () => null };
     this.e = new Emitter(scope, null, module.code);
   }
@@ -49,6 +47,7 @@ export abstract class StepEmitter {
   protected instruction(step: Step): void {
     this.step = step;
     this.left--;
+    if (step.across) this.across(step);
     const { kind } = step.what;
     if (kind === 'system') return this.system(step);
     const group = this.groups.get(step);
@@ -56,7 +55,7 @@ export abstract class StepEmitter {
     const stencil = group === undefined ? stencils.of(step) : stencils.inGroup(step);
     const written = step.writes;
     if (!stencil.effect && written.x === 0) return;
-    if (kind === 'fp' || kind === 'fpmem') this.gate(step);
+    this.gate(step);
     if (group?.first === step) this.openGroup(group);
     this.play(stencil.pieces, stencil.temporaries);
     this.dirty.x |= written.x;
@@ -86,6 +85,7 @@ export abstract class StepEmitter {
     if (written.x !== 0) this.loadRegister((step.bits >>> 7) & 31);
     this.dirty.x |= written.x;
     this.gates = 0;
+    this.loadTlb();
     e.get(local.entry);
     e.hint(false);
     e.open(4);
@@ -93,13 +93,39 @@ export abstract class StepEmitter {
     e.close();
   }
 
+  /** Leaves the instruction to the interpreter unless its second half is still what it was. */
+  protected across({ at, raw }: Step): void {
+    const { e } = this;
+    this.pageOffset(4096);
+    e.tee(local.va);
+    emitEntry(e, 16, this.module.tlbMask);
+    e.op(0x52); // ne
+    e.hint(false);
+    e.open(4, 'i32');
+    e.i32(1);
+    e.otherwise();
+    e.get(local.va);
+    e.op(0xa7);
+    e.get(local.entry);
+    e.memory('load32', 24);
+    e.op(0x6a);
+    e.memory('load16u', 0);
+    e.i32(raw >>> 16);
+    e.op(0x47);
+    e.close();
+    e.hint(false);
+    e.open(4);
+    this.toInterpreter(at | ((this.left + 1) << siteBits));
+    e.close();
+  }
+
   /** Is the FPU on, and if frm decides, is it a rounding mode: once, for all that follows. */
   private gate(step: Step): void {
     const { e } = this;
-    const dynamic = step.what.rounded && ((step.bits >>> 12) & 7) === 7;
-    const need = dynamic ? 3 : 1;
+    const need = gateOf(step);
     if ((this.gates & need) === need) return;
     this.gates |= need;
+    const dynamic = need === 3;
     for (const name of ['mstatus', 'fsgate'] as const) {
       e.get(local.h);
       e.memory('load64', fieldOffset(name));
@@ -258,6 +284,23 @@ export abstract class StepEmitter {
   }
 
   // ---- registers, and the way back to the interpreter
+
+  /** The table of the present address space and privilege. */
+  protected loadTlb(): void {
+    this.e.get(local.h);
+    this.e.memory('load32', fieldOffset('tlb'));
+    this.e.set(local.tlb);
+  }
+
+  protected loadRegisters(set: RegisterSet): void {
+    for (let n = 1; n < 32; n++) if (((set.x >>> n) & 1) !== 0) this.loadRegister(n);
+    for (let n = 0; n < 32; n++) {
+      if (((set.f >>> n) & 1) === 0) continue;
+      this.e.get(local.h);
+      this.e.memory('loadf64', hartAt.f + n * 8);
+      this.e.set(this.floats[n]!);
+    }
+  }
 
   protected loadRegister(n: number): void {
     this.e.get(local.h);

@@ -83,10 +83,15 @@ function joins(group: Group, step: Step, access: Access): boolean {
   return true;
 }
 
-/** After a step: what it writes has a value of its own. CSRs and fences change the pages. */
+/** After a step: what it writes has a value of its own. CSRs, fences and calls change the pages. */
 function number(value: Int32Array, step: Step, bases: readonly number[]): void {
   const written = step.system === 'inside' ? -1 : step.writes.x;
-  if (written === 0) return;
+  if (written !== 0) renumber(value, step, bases, written);
+}
+
+function renumber(
+  value: Int32Array, step: Step, bases: readonly number[], written: number,
+): void { // prettier-ignore
   for (const n of bases) {
     if (((written >>> n) & 1) !== 0) value[n] = ((step.at + 1) << 5) | n;
   }
@@ -107,6 +112,7 @@ function valuesAtStarts(flow: Flow, bases: readonly number[]): Int32Array[] {
       const block = order[from]!;
       end.set(starts[from]!);
       for (const step of block.steps) number(end, step, bases);
+      if (block.end === 'call') renumber(end, block.last!, bases, -1);
       for (const target of successors(block)) {
         const to = index.get(target);
         if (to === undefined || cut.has(edgeKey(block.start, target))) continue;

@@ -3,8 +3,10 @@
  * branches and jumps inside one page, up to a limit. Offsets are bytes inside that page.
  *
  * A block ends in one of: 'goto' (jump or fall into `next`), 'branch' (`next` when taken, else
- * `other`), 'jump' (a direct jump that leaves the page or calls), 'indirect' (jalr), 'trap' (ecall
- * and what comes back from one), 'stop' (an instruction that only the interpreter runs).
+ * `other`), 'jump' (a direct jump that leaves the page), 'indirect' (jalr), 'call' (either, that
+ * links: the region goes on at `other` when the callee has come back), 'return', 'trap' (ecall and
+ * what comes back from one), 'stop' (an instruction that only the interpreter runs). What is a call
+ * and what a return is told by x1 and x5, as to a return-address stack (RISC-V, jalr).
  */
 import { decode, immediate } from '../cpu/isa.ts';
 import type { Instruction } from '../cpu/isa.ts';
@@ -20,6 +22,8 @@ export interface Step {
   what: Instruction;
   imm: number;
   system: SystemPart;
+  /** Its second half stands on the next page: to be looked at before it is run. */
+  across: boolean;
   reads: RegisterSet;
   writes: RegisterSet;
 }
@@ -27,7 +31,7 @@ export interface Step {
 export interface Block {
   start: number;
   steps: Step[];
-  end: 'goto' | 'branch' | 'jump' | 'indirect' | 'trap' | 'stop';
+  end: 'goto' | 'branch' | 'jump' | 'indirect' | 'call' | 'return' | 'trap' | 'stop';
   /** The branch, jal, jalr or trap itself; null when the block only falls through or stops. */
   last: Step | null;
   next: number; // offset of the jump or taken target; for 'stop', where to go on
@@ -46,30 +50,40 @@ export const usualLimits: Limits = { instructions: 400, blocks: 64 };
 export class CodePage {
   private readonly halves: Uint16Array;
   private readonly expand: Uint32Array;
+  private readonly behind: number;
 
-  /** `halves`: the page's 2048 half words; `expand`: the table of 16-bit codes. */
-  constructor(halves: Uint16Array, expand: Uint32Array) {
+  /**
+   * `halves`: the page's 2048 half words; `expand`: the table of 16-bit codes; `behind`: the half
+   * word that follows, -1 when it is not known.
+   */
+  constructor(halves: Uint16Array, expand: Uint32Array, behind: number) {
     this.halves = halves;
     this.expand = expand;
+    this.behind = behind;
   }
 
-  /** The instruction at an offset; null when illegal or across the page's end. */
+  /** The instruction at an offset; null when illegal or with an end that is not known. */
   step(at: number): Step | null {
     const low = this.halves[at >> 1]!;
     let bits = 0;
     let length = 4;
+    const across = (low & 3) === 3 && at === 4094;
     if ((low & 3) !== 3) {
       bits = this.expand[low]!;
       length = 2;
-    } else if (at + 2 < 4096) bits = (low | (this.halves[(at >> 1) + 1]! << 16)) >>> 0;
-    else return null;
+    } else {
+      const high = across ? this.behind : this.halves[(at >> 1) + 1]!;
+      if (high < 0) return null;
+      bits = (low | (high << 16)) >>> 0;
+    }
     const what = decode(bits);
     if (what === null) return null;
     const raw = length === 2 ? low : bits | 0;
     const imm = immediate(what.format, bits | 0);
     const reads = readsOf(what, bits);
     const system = systemPart(what, bits);
-    return { at, length, bits, raw, what, imm, system, reads, writes: writesOf(what, bits) };
+    const writes = writesOf(what, bits);
+    return { at, length, bits, raw, what, imm, system, across, reads, writes };
   }
 }
 
@@ -84,8 +98,24 @@ export function translatable(step: Step): boolean {
   return true;
 }
 
-/** The blocks of a region by start offset, the entry first; empty when nothing can be done. */
+/**
+ * The blocks of a region by start offset, the entry first; empty when nothing can be done. A loop
+ * without calls is kept by itself: what is behind the calls after it, and leads back to it by a
+ * loop further out, would take the host's registers from it.
+ */
 export function formRegion(page: CodePage, entry: number, limits: Limits): Map<number, Block> {
+  // The interpreter would be led back to it if it were left for its second half.
+  if (page.step(entry)?.across === true) return new Map();
+  const tight = gatherBlocks(page, entry, limits, false);
+  for (const block of tight.values()) {
+    if (block.end !== 'call' && successors(block).includes(entry)) return tight;
+  }
+  return gatherBlocks(page, entry, limits, true);
+}
+
+function gatherBlocks(
+  page: CodePage, entry: number, limits: Limits, pastCalls: boolean,
+): Map<number, Block> { // prettier-ignore
   const blocks = new Map<number, Block>();
   const leaders = new Set<number>([entry]);
   const queue = [entry];
@@ -99,6 +129,7 @@ export function formRegion(page: CodePage, entry: number, limits: Limits): Map<n
     if (block.count === 0 && start === entry) return new Map();
     blocks.set(start, block);
     total += block.count;
+    if (block.end === 'call' && !pastCalls) continue;
     for (const target of successors(block)) {
       if (leaders.has(target)) continue;
       leaders.add(target);
@@ -113,6 +144,7 @@ export function successors(block: Block): number[] {
   const inPage = (offset: number) => offset >= 0 && offset < 4096;
   if (block.end === 'goto') return [block.next].filter(inPage);
   if (block.end === 'branch') return [block.next, block.other].filter(inPage);
+  if (block.end === 'call') return [block.other].filter(inPage);
   return [];
 }
 
@@ -120,11 +152,11 @@ export function successors(block: Block): number[] {
 export function exits(blocks: ReadonlyMap<number, Block>): number[] {
   const found: number[] = [];
   for (const block of blocks.values()) {
-    const links = block.last !== null && ((block.last.bits >>> 7) & 31) !== 0;
-    const leaves = block.end === 'jump' || block.end === 'indirect';
-    if ((leaves && links) || block.end === 'trap') found.push(block.other);
-    if (block.end === 'jump') found.push(block.next);
-    else for (const next of successors(block)) if (!blocks.has(next)) found.push(next);
+    if (block.end === 'trap') found.push(block.other);
+    if (block.end === 'jump' || (block.end === 'call' && block.last!.what.kind === 'jal')) {
+      found.push(block.next);
+    }
+    for (const next of successors(block)) if (!blocks.has(next)) found.push(next);
   }
   return found.filter((offset) => offset >= 0 && offset < 4096);
 }
@@ -170,7 +202,10 @@ function readBlock(
       block.end = 'goto';
       return block;
     }
-    if (block.count >= room) return block;
+    if (block.count >= room) {
+      block.end = 'goto';
+      return block;
+    }
     const step = page.step(at);
     if (step === null || !translatable(step)) return block;
     at += step.length;
@@ -196,10 +231,12 @@ function finish(block: Block, step: Step, after: number): void {
   }
   block.other = after;
   block.next = target;
+  const rd = (step.bits >>> 7) & 31;
   if (step.system === 'leads out') block.end = 'trap';
-  else if (step.what.kind === 'jalr') block.end = 'indirect';
-  else {
-    const links = ((step.bits >>> 7) & 31) !== 0;
-    block.end = links || target < 0 || target >= 4096 ? 'jump' : 'goto';
-  }
+  else if (isLink(rd)) block.end = 'call';
+  else if (step.what.kind === 'jalr') {
+    block.end = rd === 0 && isLink((step.bits >>> 15) & 31) ? 'return' : 'indirect';
+  } else block.end = rd !== 0 || target < 0 || target >= 4096 ? 'jump' : 'goto';
 }
+
+const isLink = (register: number) => register === 1 || register === 5;

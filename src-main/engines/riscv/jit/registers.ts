@@ -1,6 +1,6 @@
 /**
- * Which registers a region reads and writes, as bit masks over x and f: what must be loaded on
- * entry, and what may be newer in a local than in memory at each block's start.
+ * Which registers a region reads and writes, as bit masks over x and f: at each block's start, what
+ * may be newer in a local than in memory, and what has to be in a local. Behind a call nothing is.
  */
 import type { Flow } from './flow.ts';
 import { edgeKey } from './flow.ts';
@@ -10,9 +10,9 @@ import { successors } from './region.ts';
 import type { Block, Step } from './region.ts';
 
 export interface RegisterUse {
-  load: RegisterSet; // to be loaded on entry
   used: RegisterSet; // has a local
   dirty: RegisterSet[]; // by block
+  need: RegisterSet[]; // by block: what it or one after it reads or leaves with
   /** Distinct dirty sets at which the region may be left for the interpreter, small ones first. */
   exits: RegisterSet[];
 }
@@ -29,23 +29,23 @@ function ones(bits: number): number {
 
 export const sameSet = (a: RegisterSet, b: RegisterSet) => a.x === b.x && a.f === b.f;
 
-/** What is known at one point: written on some way here, written on every way here. */
-interface Point {
-  dirty: RegisterSet;
-  sure: RegisterSet;
-}
-
 export function registerUse(flow: Flow): RegisterUse {
-  const points = settle(flow);
-  const load: RegisterSet = { x: 0, f: 0 };
+  const ways = waysOf(flow);
+  const written = flow.order.map((block) => {
+    const all = { x: 0, f: 0 };
+    for (const step of stepsOf(block)) add(all, step.writes);
+    return all;
+  });
+  const dirty = dirtyAtStarts(flow, ways, written);
   const used: RegisterSet = { x: 0, f: 0 };
   const exits: RegisterSet[] = [{ x: 0, f: 0 }];
-  flow.order.forEach((block, n) => {
-    const d = { ...points[n]!.dirty };
-    const w = { ...points[n]!.sure };
+  const need = flow.order.map((block, n) => {
+    const wants: RegisterSet = { x: 0, f: 0 };
+    const d = { ...dirty[n]! };
+    const w = { x: 0, f: 0 };
     const leave = (set: RegisterSet) => {
-      load.x |= set.x & ~w.x;
-      load.f |= set.f & ~w.f;
+      wants.x |= set.x & ~w.x;
+      wants.f |= set.f & ~w.f;
     };
     const leaveToInterpreter = () => {
       if (!exits.some((set) => sameSet(set, d))) exits.push({ ...d });
@@ -53,6 +53,7 @@ export function registerUse(flow: Flow): RegisterUse {
     };
     for (const step of stepsOf(block)) {
       const { reads, writes } = step;
+      if (step.across) leaveToInterpreter();
       leave(reads);
       if (mayFault(step.what, step.system)) leaveToInterpreter();
       add(used, reads);
@@ -61,11 +62,14 @@ export function registerUse(flow: Flow): RegisterUse {
       add(w, writes);
       if (step.system === 'inside') leaveToInterpreter();
     }
-    if (block.end === 'stop' || turnsBack(flow, n)) leaveToInterpreter();
+    if (block.end === 'call') leave(d);
+    else if (block.end === 'stop' || turnsBack(flow, n)) leaveToInterpreter();
     else if (leaves(flow, n)) leave(d);
+    return wants;
   });
+  addNeedsBehind(flow, ways, written, need);
   exits.sort((a, b) => size(a) - size(b));
-  return { load, used, dirty: points.map((p) => p.dirty), exits };
+  return { used, dirty, need, exits };
 }
 
 function stepsOf(block: Block): Step[] {
@@ -77,42 +81,58 @@ function add(to: RegisterSet, more: RegisterSet): void {
   to.f |= more.f;
 }
 
-/** What holds at each block's start, whatever way control takes. */
-function settle(flow: Flow): Point[] {
-  const points: Point[] = flow.order.map((_, n) => ({
-    dirty: { x: 0, f: 0 },
-    sure: n === 0 ? { x: 0, f: 0 } : { x: -1, f: -1 },
-  }));
-  const written = flow.order.map((block) => {
-    const all = { x: 0, f: 0 };
-    for (const step of stepsOf(block)) add(all, step.writes);
-    return all;
-  });
-  const targets = flow.order.map((block) =>
+/** The places of the blocks that each leads to inside the region. */
+function waysOf(flow: Flow): number[][] {
+  return flow.order.map((block) =>
     successors(block).flatMap((target) => {
       const to = flow.index.get(target);
       return to === undefined || flow.cut.has(edgeKey(block.start, target)) ? [] : [to];
     }),
   );
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (let n = 0; n < points.length; n++) {
-      const { dirty, sure } = points[n]!;
-      const all = written[n]!;
-      for (const to of targets[n]!) {
-        const point = points[to]!;
-        const before = { dirty: { ...point.dirty }, sure: { ...point.sure } };
-        add(point.dirty, dirty);
-        add(point.dirty, all);
-        point.sure.x &= sure.x | all.x;
-        point.sure.f &= sure.f | all.f;
-        if (!sameSet(point.dirty, before.dirty) || !sameSet(point.sure, before.sure)) {
-          changed = true;
-        }
+}
+
+function dirtyAtStarts(flow: Flow, ways: number[][], written: RegisterSet[]): RegisterSet[] {
+  const dirty = flow.order.map(() => ({ x: 0, f: 0 }));
+  untilSettled(() => {
+    let changed = false;
+    flow.order.forEach(({ end }, n) => {
+      if (end === 'call') return;
+      for (const to of ways[n]!) {
+        if (grow(dirty[to]!, dirty[n]!)) changed = true;
+        if (grow(dirty[to]!, written[n]!)) changed = true;
+      }
+    });
+    return changed;
+  });
+  return dirty;
+}
+
+/** Adds to what each block needs what those after it do and it does not write. */
+function addNeedsBehind(
+  flow: Flow, ways: number[][], written: RegisterSet[], need: RegisterSet[],
+): void { // prettier-ignore
+  untilSettled(() => {
+    let changed = false;
+    for (let n = ways.length - 1; n >= 0; n--) {
+      if (flow.order[n]!.end === 'call') continue;
+      const { x, f } = written[n]!;
+      for (const to of ways[n]!) {
+        if (grow(need[n]!, { x: need[to]!.x & ~x, f: need[to]!.f & ~f })) changed = true;
       }
     }
-  }
-  return points;
+    return changed;
+  });
+}
+
+function untilSettled(step: () => boolean): void {
+  while (step());
+}
+
+/** Whether that has made it larger. */
+function grow(set: RegisterSet, more: RegisterSet): boolean {
+  const before = { ...set };
+  add(set, more);
+  return !sameSet(set, before);
 }
 
 /** Whether a block ends in a jump to one that stands before it, inside the region. */

@@ -21,12 +21,13 @@ import type { Step } from './region.ts';
 export const local = {
   h: 0,
   fuel: 1,
-  tlb: 2,
-  entry: 3, // the TLB entry that was looked at last
-  site: 4, // where a way out leaves: offset | instructions not executed << siteBits
-  page: 5,
-  va: 6,
-  real: 7,
+  room: 2, // for calls in one another
+  tlb: 3,
+  entry: 4, // the TLB entry that was looked at last
+  site: 5, // where a way out leaves: offset | instructions not executed << siteBits
+  page: 6,
+  va: 7,
+  real: 8,
 } as const;
 export const localTypes: readonly Type[] = ['i32', 'i32', 'i32', 'i64', 'i64', 'f64'];
 

@@ -77,8 +77,11 @@ export class Translator {
     return this.count.read();
   }
 
-  /** The interpreter has come by `ip` often: it wants a region there. Says whether it has one. */
-  hot(ip: number): boolean {
+  /**
+   * The interpreter has come by `ip` often: it wants a region there. Says whether it has one.
+   * `behind`: see `Want`.
+   */
+  hot(ip: number, behind: number): boolean {
     const { layout } = this.hart.shared;
     const frame = (ip - at.ram) >>> 12;
     const offset = ip & (frameSize - 1);
@@ -90,7 +93,7 @@ export class Translator {
       const page = this.pages.get(frame) ?? this.openPage(frame);
       page.wanted.add(offset);
       this.waiting++;
-      this.workshop.want({ frame, life: page.life, offset });
+      this.workshop.want({ frame, life: page.life, offset, behind });
     }
     this.install();
     return this.pages.get(frame)?.slots.has(offset) === true;

@@ -20,12 +20,17 @@ export interface Life {
   life: number;
 }
 
-export interface Want extends Life {
-  /** Where the region is to begin, in bytes from the start of its page. */
+export interface Place extends Life {
+  /** Where a region begins, in bytes from the start of its page. */
   offset: number;
 }
 
-export interface MadeRegion extends Want {
+export interface Want extends Place {
+  /** The first half word of the page that follows in the address space, or -1. */
+  behind: number;
+}
+
+export interface MadeRegion extends Place {
   /** Where its module puts it into the table. */
   slot: number;
   instructions: number;
@@ -39,7 +44,7 @@ export interface Made {
   wasmBytes: number;
   regions: readonly MadeRegion[];
   /** Places whose first instruction only the interpreter runs. */
-  refused: readonly Want[];
+  refused: readonly Place[];
   /** In use, and how long the table has to be. */
   slots: number;
   tableLength: number;
@@ -115,20 +120,21 @@ export class RegionMaker implements Workshop {
     const { wants, asked } = this;
     this.wants = [];
     this.asked = 0;
-    const refused: Want[] = [];
+    const refused: Place[] = [];
     const flows: PlacedFlow[] = [];
     const regions: MadeRegion[] = [];
     for (const want of wants) {
       const page = this.page(want);
       if (page.made.has(want.offset) || this.slots() > slotsMax) continue;
       const found = this.gather(page, want);
-      if (found.length === 0) refused.push(want);
+      const { frame, life } = want;
+      if (found.length === 0) refused.push({ frame, life, offset: want.offset });
       for (const { offset, flow } of found) {
         const slotOf = (target: number) => this.slotOf(page, target);
         let instructions = 0;
         for (const block of flow.order) instructions += block.count;
         flows.push({ flow, slot: slotOf(offset), slotOf });
-        regions.push({ ...want, offset, slot: slotOf(offset), instructions });
+        regions.push({ frame, life, offset, slot: slotOf(offset), instructions });
       }
     }
     const { module, imports, wasmBytes } = this.compile(flows);
@@ -145,9 +151,10 @@ export class RegionMaker implements Workshop {
   }
 
   /** The region at an offset and those it leads to that are warm. */
-  private gather({ made }: Page, { frame, offset: entry }: Want) {
+  private gather({ made }: Page, { frame, offset: entry, behind }: Want) {
     const from = (at.ram + frame * frameSize) >>> 1;
-    const source = new CodePage(this.halves.subarray(from, from + frameSize / 2), this.expand);
+    const halves = this.halves.subarray(from, from + frameSize / 2);
+    const source = new CodePage(halves, this.expand, behind);
     const regions = [];
     const offsets = new Set([entry]);
     for (const offset of offsets) {

@@ -3,10 +3,7 @@ import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { Life, Made, Want, Workshop } from '../jit/workshop.ts';
 
-/** Without an offset: the page is to be forgotten. */
-export interface Asked extends Life {
-  offset: number | null;
-}
+export type Asked = { want: Want } | { forget: Life };
 
 export class RemoteWorkshop implements Workshop {
   private readonly port: MessagePort;
@@ -16,11 +13,11 @@ export class RemoteWorkshop implements Workshop {
   }
 
   want(want: Want): void {
-    this.ask(want);
+    this.ask({ want });
   }
 
-  forget({ frame, life }: Life): void {
-    this.ask({ frame, life, offset: null });
+  forget(page: Life): void {
+    this.ask({ forget: page });
   }
 
   take(): Made | undefined {

@@ -30,10 +30,11 @@ parentPort?.once('message', ({ plans, harts }: WorkshopStart) => {
     port.on('message', (first: Asked) => {
       let asked: Asked | undefined = first;
       for (let wants = 0; asked !== undefined; asked = nextOf(port)) {
-        const { offset, ...page } = asked;
-        if (offset === null) maker.forget(page);
-        else maker.want({ ...page, offset });
-        if (offset !== null && ++wants >= wantsMax) break;
+        if ('forget' in asked) maker.forget(asked.forget);
+        else {
+          maker.want(asked.want);
+          if (++wants >= wantsMax) break;
+        }
       }
       const made = maker.take();
       if (made === undefined) return;

@@ -22,7 +22,8 @@ export interface Compiled {
   signatures: ReadonlyMap<string, Signature>;
 }
 
-export const invokeSignature: Signature = { params: ['i32', 'i32'], result: 'i32' };
+/** Of a region: hart, fuel, and how many calls may stand in one another from there on. */
+export const invokeSignature: Signature = { params: ['i32', 'i32', 'i32'], result: 'i32' };
 
 export function compile(source: string, options: CompileOptions): Compiled {
   const functions = new Parser(source).program();

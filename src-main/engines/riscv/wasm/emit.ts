@@ -234,7 +234,8 @@ export class Emitter extends Assembler {
       return type;
     }
     if (e.name === 'invoke') {
-      for (const arg of [e.args[1]!, e.args[2]!, e.args[0]!]) this.value(arg, 'i32');
+      const [slot, ...rest] = e.args;
+      for (const arg of [...rest, slot!]) this.value(arg, 'i32');
       this.code.u8(0x11);
       this.code.u32(this.scope.invokeType ?? 0);
       this.code.u8(0);

@@ -17,7 +17,7 @@ import {
 function sharing(source: string): Record<number, number> {
   const code = new Uint16Array(2048);
   code.set(new Uint16Array(assemble(`${source}\nwfi`).buffer));
-  const blocks = formRegion(new CodePage(code, expansionTable()), 0, usualLimits);
+  const blocks = formRegion(new CodePage(code, expansionTable(), -1), 0, usualLimits);
   const groups = groupsOf(flowOf(blocks, 0));
   return Object.fromEntries([...groups].map(([step, group]) => [step.at / 4, group.first.at / 4]));
 }

@@ -56,7 +56,7 @@ suite('a region that comes late', () => {
 suite('a maker of regions', () => {
   const wanted = (m: Bare) => {
     const maker = new RegionMaker(m.shared, 0);
-    const want = (life: number, offset = 0) => maker.want({ frame: 0, life, offset });
+    const want = (life: number, offset = 0) => maker.want({ frame: 0, life, offset, behind: -1 });
     return { maker, want };
   };
 
@@ -116,12 +116,12 @@ suite('a maker of regions', () => {
 
   test('takes what is as warm beside it into the same module', () => {
     const m = bare({ ...hot, threshold: 2 });
-    put(m, assemble('jal x1, 8\nnop\naddi x6, x6, 1\njalr zero, x1, 0'));
+    put(m, assemble('ecall\nnop\njal x1, 8\nnop\naddi x6, x6, 1\njalr zero, x1, 0'));
     const heat = new Uint16Array(m.shared.memory.buffer, at.harts + hartAt.heat, 0x8000);
     heat.fill(1);
     const { maker, want } = wanted(m);
     want(1);
-    assert.deepEqual(maker.take()!.regions.map(({ offset }) => offset), [0, 4, 8]);
+    assert.deepEqual(maker.take()!.regions.map(({ offset }) => offset), [0, 4, 16]);
   });
 
   test('refuses what only the interpreter runs', () => {
