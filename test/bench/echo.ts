@@ -5,8 +5,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import type { Client } from '../../src-main/rpc/client.ts';
 import type { Row } from './measure.ts';
+import { Shell } from './shell.ts';
 import { openWorld, type World } from './world.ts';
 
 const program = join(import.meta.dirname, '../../src-main/shells/cli/main.ts');
@@ -30,9 +30,9 @@ export const echo: Row = {
         await world.start(name);
       }
       const shell = await Shell.open(world.client, 'quiet');
-      const alone = await shell.typeMany(rounds * keysPerRound);
+      const alone = await typeMany(shell, rounds * keysPerRound);
       flood = await startFlood(world);
-      const flooded = await shell.typeMany(rounds * keysPerRound);
+      const flooded = await typeMany(shell, rounds * keysPerRound);
       const [without, value] = [alone, flooded].map(percentile95);
       say(`95th percentile: ${value!.toFixed(1)} ms; without the flood ${without!.toFixed(1)} ms`);
       return { value: value!, samples: { flooded, alone } };
@@ -43,60 +43,18 @@ export const echo: Row = {
   },
 };
 
-/** A shell on a machine's console, a key at a time. */
-class Shell {
-  private text = '';
-  private wake: () => void = () => {};
-  private readonly write: (text: string) => void;
-  readonly close: () => void;
-
-  private constructor(client: Client, machine: string) {
-    const stream = client.open('console.attach', { machine, console: 0 }, (bytes) => {
-      this.text += Buffer.from(bytes).toString('latin1');
-      this.wake();
-    });
-    // It ends with the world, when nobody waits for anything any more.
-    stream.result.catch(() => undefined);
-    this.close = () => stream.cancel();
-    this.write = (text) => void stream.write(Buffer.from(text));
-  }
-
-  static async open(client: Client, machine: string): Promise<Shell> {
-    const shell = new Shell(client, machine);
-    await shell.until('login: ');
-    await shell.say('root\r', '# ');
-    return shell;
-  }
-
-  /** Milliseconds from each key to its echo. */
-  async typeMany(count: number): Promise<number[]> {
-    const times: number[] = [];
-    for (let index = 0; index < count; index += 1) {
-      // A line that grows would be drawn anew by the shell's own editor.
-      if (index % 20 === 0) await this.say('\x03', '# ');
-      const key = 'abcdefghij'[index % 10]!;
-      const began = performance.now();
-      await this.say(key, key);
-      times.push(performance.now() - began);
-    }
-    return times;
-  }
-
-  async say(words: string, answer: string): Promise<void> {
-    this.text = '';
-    this.write(words);
-    await this.until(answer);
-  }
-
-  private async until(answer: string): Promise<void> {
-    const late = setTimeout(() => this.wake(), patienceMs);
+/** Milliseconds from each key to its echo. */
+async function typeMany(shell: Shell, count: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    // A line that grows would be drawn anew by the shell's own editor.
+    if (index % 20 === 0) await shell.say('\x03', '# ');
+    const key = 'abcdefghij'[index % 10]!;
     const began = performance.now();
-    while (!this.text.includes(answer)) {
-      if (performance.now() - began > patienceMs) throw new Error(`“${answer}” never came`);
-      await new Promise<void>((resolve) => (this.wake = resolve));
-    }
-    clearTimeout(late);
+    await shell.say(key, key);
+    times.push(performance.now() - began);
   }
+  return times;
 }
 
 /** Settles when the flood has reached its reader. */

@@ -23,10 +23,11 @@ import { nesting, nestingPortable } from './nesting/table.ts';
 import { killAll } from './portable/peer.ts';
 import { portable } from './portable/table.ts';
 import { killQemu, qemu } from './qemu.ts';
+import { resume } from './resume.ts';
 import { closeAll } from './world.ts';
 
 const rows: readonly Row[] = [
-  launch, launchMany, memory, idle, echo, lan, diskRead, diskWrite, qemu,
+  launch, launchMany, memory, idle, echo, lan, diskRead, diskWrite, qemu, resume,
 ];
 const tables: readonly Table[] = [portable, nesting, nestingPortable];
 

@@ -48,8 +48,10 @@ export function checkMachine(options: MachineOptions): void {
   }
 }
 
-/** `compiled`: the processor, where it is kept; else it is compiled now. */
-export function createShared(options: MachineOptions, compiled = compileCore()): Machine {
+export type Memory = Pick<Machine, 'memory' | 'layout'>;
+
+/** Laid out, with all of its RAM zero. */
+export function createMemory(options: MachineOptions): Memory {
   checkMachine(options);
   const { ramMib, harts } = options;
   const layout = layoutOf(ramMib * 0x10_0000, harts);
@@ -61,11 +63,17 @@ export function createShared(options: MachineOptions, compiled = compileCore()):
   new Uint32Array(memory.buffer, at.expand, 0x1_0000).set(expansionTable());
   new Int32Array(memory.buffer, at.machine, 64)[machine.hartCount >> 2] = harts;
   new BigInt64Array(memory.buffer, at.machine, 32)[machine.ramBytes >> 3] = BigInt(layout.ramBytes);
-  const core = new WebAssembly.Module(compiled.bytes);
-  return { memory, layout, core, compiled };
+  return { memory, layout };
 }
 
-export function guestRam(shared: Shared): Uint8Array {
+/** `compiled`: the processor, where it is kept; else it is compiled now. */
+export function createShared(
+  options: MachineOptions, compiled = compileCore(), made = createMemory(options),
+): Machine { // prettier-ignore
+  return { ...made, core: new WebAssembly.Module(compiled.bytes), compiled };
+}
+
+export function guestRam(shared: Memory): Uint8Array {
   return new Uint8Array(shared.memory.buffer, at.ram, shared.layout.ramBytes);
 }
 

@@ -78,7 +78,7 @@ class PipeConsole implements ConsolePort {
 }
 
 async function main(): Promise<number> {
-  const runDirectory = process.argv[2] ?? '';
+  const runDirectory = process.argv[2]!;
   const file = JSON.parse(readFileSync(join(runDirectory, 'machine.json'), 'utf8')) as MachineFile;
   let machine: Power | undefined;
   const onRoom = () => machine?.ring();
@@ -237,10 +237,13 @@ async function drained(consoles: PipeConsole[]): Promise<void> {
   }
 }
 
-main().then(
-  (code) => process.exit(code),
-  (error: Error) => {
-    process.stderr.write(`${error.stack ?? error.message}\n`);
-    process.exit(1);
-  },
-);
+// Without a folder it is only loaded, so that Node keeps what it has made of it (warm.ts).
+if (process.argv[2] !== undefined) {
+  main().then(
+    (code) => process.exit(code),
+    (error: Error) => {
+      process.stderr.write(`${error.stack ?? error.message}\n`);
+      process.exit(1);
+    },
+  );
+}

@@ -6,7 +6,7 @@
 import { Bus } from '../devices/bus.ts';
 import { at, machine } from '../layout.ts';
 import type { Machine } from '../machine.ts';
-import { checkMachine, createShared, guestRam, prepareBoot } from '../machine.ts';
+import { checkMachine, createMemory, createShared, guestRam, prepareBoot } from '../machine.ts';
 import type { BootOptions, MachineOptions } from '../machine.ts';
 import type { ConsolePort } from '../ports.ts';
 import type { Shared } from '../hart.ts';
@@ -77,18 +77,25 @@ const nsPerTick = 100n;
 
 /** @throws Refusal for a kernel or a saved state that cannot be loaded. */
 export async function run(options: RunOptions): Promise<Ended> {
-  const wanted = 'saved' in options.from ? options.from.saved.head : options.from;
+  const { from } = options;
+  const wanted = 'saved' in from ? from.saved.head : from;
   checkMachine(wanted);
+  const memory = createMemory(wanted);
+  // While the processor and the threads are being made.
+  const filling = 'saved' in from ? from.saved.fill(guestRam(memory)) : undefined;
+  filling?.catch(() => {});
   const threads = new Threads(wanted.harts);
   try {
-    return await runOn(threads, createShared(wanted, keptCore()), options);
+    return await runOn(threads, createShared(wanted, keptCore(), memory), options, filling);
   } catch (thrown) {
     await threads.discard();
     throw thrown;
   }
 }
 
-async function runOn(threads: Threads, shared: Machine, options: RunOptions): Promise<Ended> {
+async function runOn(
+  threads: Threads, shared: Machine, options: RunOptions, filling?: Promise<void>,
+): Promise<Ended> { // prettier-ignore
   const { from, devices: makes } = options;
   const resume = 'saved' in from ? from : undefined;
   const board = 'saved' in from ? goOn(shared, makes, from) : powerOn(shared, makes, from);
@@ -116,7 +123,7 @@ async function runOn(threads: Threads, shared: Machine, options: RunOptions): Pr
       return writeSnapshot(path, shared, { ...state, beside });
     },
   });
-  const filled = resume && fillAndGo(resume, shared, board);
+  const filled = resume && goOnWhen(filling, resume, board);
   filled?.catch(() => {});
   const reason = await serve(shared.memory, board, lines, options);
   await threads.ended;
@@ -164,10 +171,12 @@ function goOn(shared: Shared, makes: RunOptions['devices'], { saved }: Resume): 
   return board;
 }
 
-/** The threads start while the memory is being filled. A machine that cannot be filled ends. */
-async function fillAndGo(resume: Resume, shared: Shared, { bus, still }: Board): Promise<void> {
+/** When the memory is full. A machine that cannot be filled ends. */
+async function goOnWhen(
+  filling: Promise<void> | undefined, resume: Resume, { bus, still }: Board,
+): Promise<void> { // prettier-ignore
   try {
-    await resume.saved.fill(guestRam(shared));
+    await filling;
     await resume.taken();
     still.release();
   } catch (thrown) {
