@@ -121,6 +121,10 @@ export const riscvGroups: readonly Group[] = [
     ],
   },
   {
+    why: 'What the engine does well: loads and stores at any address, code that rewrites itself.',
+    options: ['NONPORTABLE=y MMU=y RISCV_EFFICIENT_UNALIGNED_ACCESS=y JUMP_LABEL=y'],
+  },
+  {
     why: 'The board: interrupt controller, clock, power button, serial console.',
     options: [
       'ARCH_VIRT=y SIFIVE_PLIC=y RTC_CLASS=y RTC_DRV_GOLDFISH=y POWER_RESET_SYSCON_POWEROFF=y',
