@@ -90,14 +90,18 @@ async function buryGroup(pid: number | undefined): Promise<void> {
   }
 }
 
+/** Where things are, the way out to the network, and whom to trust there. */
+const environmentKept = [
+  'PATH', 'HOME', 'TMPDIR', 'http_proxy', 'https_proxy', 'no_proxy',
+  'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR',
+]; // prettier-ignore
+
 /** Only what programs need: a builder's own variables must not change the build. */
 export function programEnvironment(more: Record<string, string> = {}): Record<string, string> {
-  const kept = ['PATH', 'HOME', 'TMPDIR', 'http_proxy', 'https_proxy', 'no_proxy'].flatMap(
-    (name): [string, string][] => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    },
-  );
+  const kept = environmentKept.flatMap((name): [string, string][] => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  });
   return { ...Object.fromEntries(kept), LC_ALL: 'C.UTF-8', ...more };
 }
 

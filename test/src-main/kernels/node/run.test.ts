@@ -41,13 +41,17 @@ test('a cancel ends the whole group', async () => {
 });
 
 test('variables of the builder that would change a build are not handed on', () => {
-  process.env.MAKEFLAGS = '-n';
+  const { SSL_CERT_DIR } = process.env;
+  Object.assign(process.env, { MAKEFLAGS: '-n', SSL_CERT_DIR: '/own/authorities' });
   try {
     const environment = programEnvironment({ A: 'b' });
     assert.equal(environment.MAKEFLAGS, undefined);
     assert.equal(environment.A, 'b');
     assert.equal(environment.PATH, process.env.PATH);
+    assert.equal(environment.SSL_CERT_DIR, '/own/authorities', 'whom to trust on the way out');
   } finally {
     delete process.env.MAKEFLAGS;
+    delete process.env.SSL_CERT_DIR;
+    if (SSL_CERT_DIR !== undefined) process.env.SSL_CERT_DIR = SSL_CERT_DIR;
   }
 });
