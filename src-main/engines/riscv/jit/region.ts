@@ -45,7 +45,7 @@ export interface Limits {
   blocks: number;
 }
 
-export const usualLimits: Limits = { instructions: 400, blocks: 64 };
+export const usualLimits: Limits = { instructions: 250, blocks: 48 };
 
 export class CodePage {
   private readonly halves: Uint16Array;
@@ -103,18 +103,30 @@ export function translatable(step: Step): boolean {
  * without calls is kept by itself: what is behind the calls after it, and leads back to it by a
  * loop further out, would take the host's registers from it.
  */
-export function formRegion(page: CodePage, entry: number, limits: Limits): Map<number, Block> {
+export function formRegion(
+  page: CodePage, entry: number, limits: Limits, isWarm: (offset: number) => boolean = () => true,
+): Map<number, Block> { // prettier-ignore
   // The interpreter would be led back to it if it were left for its second half.
   if (page.step(entry)?.across === true) return new Map();
-  const tight = gatherBlocks(page, entry, limits, false);
+  const tight = gatherBlocks(page, entry, limits, () => false);
   for (const block of tight.values()) {
     if (block.end !== 'call' && successors(block).includes(entry)) return tight;
   }
-  return gatherBlocks(page, entry, limits, true);
+  if (isReturnSite(page, entry)) return tight;
+  return gatherBlocks(page, entry, limits, isWarm);
+}
+
+/** Whether what stands before it may be a call. */
+function isReturnSite(page: CodePage, entry: number): boolean {
+  return [2, 4].some((length) => {
+    const step = entry < length ? null : page.step(entry - length);
+    if (step?.length !== length || !isLink((step.bits >>> 7) & 31)) return false;
+    return step.what.kind === 'jal' || step.what.kind === 'jalr';
+  });
 }
 
 function gatherBlocks(
-  page: CodePage, entry: number, limits: Limits, pastCalls: boolean,
+  page: CodePage, entry: number, limits: Limits, pastCall: (offset: number) => boolean,
 ): Map<number, Block> { // prettier-ignore
   const blocks = new Map<number, Block>();
   const leaders = new Set<number>([entry]);
@@ -129,7 +141,7 @@ function gatherBlocks(
     if (block.count === 0 && start === entry) return new Map();
     blocks.set(start, block);
     total += block.count;
-    if (block.end === 'call' && !pastCalls) continue;
+    if (block.end === 'call' && !pastCall(block.other)) continue;
     for (const target of successors(block)) {
       if (leaders.has(target)) continue;
       leaders.add(target);

@@ -158,7 +158,8 @@ export class RegionMaker implements Workshop {
     const regions = [];
     const offsets = new Set([entry]);
     for (const offset of offsets) {
-      const blocks = formRegion(source, offset, this.limits);
+      const isWarm = (next: number) => made.has(next) || this.isWarm(frame, next);
+      const blocks = formRegion(source, offset, this.limits, isWarm);
       if (blocks.size === 0) continue;
       regions.push({ offset, flow: flowOf(blocks, offset) });
       made.add(offset);
