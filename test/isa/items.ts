@@ -9,6 +9,7 @@
 import { decode, instructions } from '../../src-main/engines/riscv/cpu/isa.ts';
 import type { Instruction } from '../../src-main/engines/riscv/cpu/isa.ts';
 import { expand } from '../../src-main/engines/riscv/cpu/compressed.ts';
+import { callRoom } from '../../src-main/engines/riscv/layout.ts';
 import { pick } from './random.ts';
 import type { Random } from './random.ts';
 import { assemble } from './assemble.ts';
@@ -30,6 +31,8 @@ export type Code = { word: number } | { half: number };
 
 /** 0 user, 1 supervisor, 3 machine mode, which is without address translation. */
 export type Mode = 0 | 1 | 3;
+
+type Make = (random: Random, mode: Mode) => Item;
 
 /** What the judge does not know is left out: names of extensions. */
 export type Without = ReadonlySet<string>;
@@ -198,6 +201,72 @@ function jump(random: Random): Item {
   }
 }
 
+/**
+ * A function that calls itself, now and then deeper than translated code follows, with other items
+ * before and behind that. It comes back to where it was called or one instruction further on, and
+ * sometimes links as it does, which looks like another call.
+ */
+function call(random: Random, mode: Mode, make: Make): Item {
+  const link = pick(random, [1, 5]);
+  const count = pick(random, [6, 7, 28, 31]);
+  const inner = (bytesMax: number) => {
+    for (;;) {
+      const item = make(random, mode);
+      if (item.bytes <= bytesMax && fitsFunction(item, [link, count])) return item;
+    }
+  };
+  const [before, site, behind] = [inner(64), inner(4), inner(64)];
+  // Each fence.i costs whatever is translated by then.
+  const calm = before.constants.length + behind.constants.length === 0;
+  const depth = calm && random(10) === 0 ? callRoom + 3 : 1 + random(4);
+  const first = pick(random, ['nop\njal LINK, f', 'auipc LINK, 0\njalr LINK, LINK, 16']);
+  const back = `jalr x${pick(random, [0, 0, 0, 6 - link])}, LINK, ${pick(random, [0, 0, 4])}`;
+  const source = (constant: number) => `
+      addi COUNT, zero, ${depth}
+      ${first}
+      ${listed(site)}
+      jal zero, over
+    f:
+      addi x2, x2, -16
+      sd LINK, 0(x2)
+      ${listed(before, constant)}
+      addi COUNT, COUNT, -1
+      beq COUNT, zero, 8
+      jal LINK, f
+      ${listed(site)}
+      ${listed(behind, constant + before.constants.length * 8)}
+      ld LINK, 0(x2)
+      addi x2, x2, 16
+      ${back}
+    over:`.replaceAll('LINK', `x${link}`).replaceAll('COUNT', `x${count}`);
+  const text = `${depth} calls: ${before.text}; ${site.text}; ${behind.text}`;
+  const bytes = 56 + before.bytes + behind.bytes;
+  const constants = [...before.constants, ...behind.constants];
+  return several(text, bytes, (_, constant) => asm(source(constant)), constants);
+}
+
+/** An item's words, of which none is of two short ones. */
+const wordsOf = ({ bytes, words }: Item, constant = 0) =>
+  words(bytes, constant).map((code) => ('word' in code ? code.word >>> 0 : 0));
+
+const listed = (item: Item, constant = 0) =>
+  wordsOf(item, constant).map((word) => `.word ${word}`).join('\n');
+
+/** Is it whole words, keeps some registers, leads nowhere else and stores far from the stack? */
+function fitsFunction(item: Item, registers: number[]): boolean {
+  const words = wordsOf(item);
+  // Where the code is written over, they are what is to come.
+  const later = item.constants.flatMap((both) => [both & 0xffff_ffffn, both >> 32n].map(Number));
+  const fits = (word: number) => {
+    const what = decode(word);
+    const stores = what?.format === 'S' || (what !== null && amos.includes(what));
+    if (stores && pointers.includes((word >>> 15) & 31)) return false;
+    return !registers.includes((word >>> 7) & 31);
+  };
+  const whole = words.length * 4 === item.bytes;
+  return whole && item.skips === 0 && [...words, ...later].every(fits);
+}
+
 /** A jump to where no page is; the trap handler goes on at x29. */
 function nowhere(random: Random): Item {
   const [to, at] = [temporary(random), temporary(random)];
@@ -315,15 +384,16 @@ const floats = instructions.filter(
 const amos = instructions.filter(({ name }) => name.startsWith('amo'));
 
 /** Makes items for a judge that lacks some extensions. */
-export function itemMaker(without: Without): (random: Random, mode: Mode) => Item {
+export function itemMaker(without: Without): Make {
   const known = instructions.filter(({ name }) => !without.has(extensionOf(name)));
   const of = (kind: string) => known.filter((what) => what.kind === kind);
   const [plains, fps, fpmems] = [of('plain'), of('fp'), of('fpmem')];
   const ordinary = of('mem').filter(({ format }) => format !== 'R');
   const blocks = of('mem').filter(({ name }) => name.startsWith('cbo'));
   const shorts = shortCodes.filter(({ zcb }) => !(zcb && without.has('zcb')));
-  return (random, mode) => {
+  const make: Make = (random, mode) => {
     const roll = random(1000);
+    if (roll < 10) return call(random, mode, make);
     if (roll < 270) return plain(random, plains);
     if (roll < 490) return plain(random, fps);
     if (roll < 640) return memory(random, ordinary, mode);
@@ -343,4 +413,5 @@ export function itemMaker(without: Without): (random: Random, mode: Mode) => Ite
     if (mode === 0) return trap(random, mode);
     return roll < 997 ? remap(random) : otherSpace(random);
   };
+  return make;
 }
