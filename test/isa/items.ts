@@ -319,8 +319,8 @@ function status(random: Random): Item {
 }
 
 function trap(random: Random, mode: Mode): Item {
-  const half = random(6) === 0;
-  if (half) return several('illegal half', 2, () => [{ half: 0 }]);
+  const half = pick(random, [0, 0x9002]);
+  if (random(4) === 0) return several(`system ${half.toString(16)}`, 2, () => [{ half }]);
   const calls = assemble('ecall\nebreak\nsfence.vma');
   const returns = assemble(mode === 0 ? 'mret\nsret' : mode === 1 ? 'mret' : '');
   const word = pick(random, [...calls, ...returns, 0xffffffff]);

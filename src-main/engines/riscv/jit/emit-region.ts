@@ -249,7 +249,7 @@ export class RegionEmitter extends StepEmitter {
     this.pageOffset(step.at);
     e.memory('store64', fieldOffset('pc'));
     e.get(local.h);
-    e.i32(step.raw);
+    e.i32(step.bits | 0); // as the interpreter has it: ebreak may be a short one
     e.get(local.fuel);
     this.call('system_out');
     e.set(local.fuel);

@@ -32,6 +32,18 @@ for (const engine of engines) {
       assert.equal((kept.hart.state.wide('mstatus') >> 11n) & 3n, 1n);
     });
 
+    test('3.3.1: ebreak is a breakpoint at itself, in its short form too', () => {
+      const short = 0x9002;
+      const shortNop = 1;
+      for (const word of [0x0010_0073, short | (shortNop << 16)]) {
+        const m = start(engine, { mode: supervisor, source: `li a0, 7\n.word ${word}` });
+        assert.equal(m.hart.state.wide('mcause'), 3n);
+        assert.equal(m.hart.state.wide('mepc'), base + 8n);
+        assert.equal(m.hart.state.wide('mtval'), base + 8n);
+        assert.equal(m.x(10), 7n);
+      }
+    });
+
     test('3.1.9: interrupts in the order MEI MSI MTI SEI SSI STI', () => {
       const all = 0xaaan;
       const csr = { mie: all, stimecmp: 0n };
