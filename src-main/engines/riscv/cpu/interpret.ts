@@ -99,7 +99,7 @@ function effect(n: Instruction): string {
   if (n.kind !== 'fp' && n.kind !== 'fpmem') return body;
   const on = 'if (!fp_on(h)) { ILLEGAL }';
   if (!n.rounded) return `${on} ${body}`;
-  return `${on} let rm = fp_rm(h, insn); if (rm == 7) { ILLEGAL } ${body}`;
+  return `let rm = fp_rm(h, insn); if (rm == 7) { ILLEGAL } ${on} ${body}`;
 }
 
 function action(n: Instruction): string {

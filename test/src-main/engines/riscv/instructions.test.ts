@@ -225,20 +225,24 @@ for (const engine of engines) {
       }
     });
 
-    test('a reserved rounding mode is illegal, static or dynamic', () => {
+    test('a reserved rounding mode is illegal, static or dynamic, and leaves FS as it is', () => {
       for (const [frm, word] of [[5, '0x0220f1d3'], [0, '0x0220d1d3']]) {
         const m = execute(engine, `
           auipc s0, 0
-          addi s0, s0, 40
+          addi s0, s0, 52
           csrrw zero, mtvec, s0
           li a0, 0x6000
           csrrs zero, mstatus, a0
           li a0, ${frm}
           csrrw zero, frm, a0
+          li a0, 0x4000
+          csrrc zero, mstatus, a0
           .word ${word}
           csrrs a2, mcause, zero
+          csrrs a3, mstatus, zero
         `, 60); // prettier-ignore
         assert.equal(m.x(12), 2n, `${word}, frm ${frm}`);
+        assert.equal(m.x(13) & 0x6000n, 0x2000n);
       }
     });
 
