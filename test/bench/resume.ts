@@ -7,6 +7,9 @@ import { median, type Row } from './measure.ts';
 import { Shell } from './shell.ts';
 import { openWorld } from './world.ts';
 
+/** By then a server that is new has had Node keep what machines load, which any other has. */
+const warmMs = 8000;
+
 export const resume: Row = {
   name: 'resume',
   goal: { atMost: 300 },
@@ -27,15 +30,17 @@ export const resume: Row = {
       (await Shell.open(client, machine)).close();
       const started = performance.now() - began;
       await answering;
-      for (let round = 0; round < rounds; round += 1) {
+      for (let round = 0; round < rounds; ) {
         await client.call('machine.suspend', { machine });
         const asked = performance.now();
         await client.call('machine.start', { machine });
         const shell = new Shell(client, machine);
         await shell.say('\r', '\r\n');
         await shell.until('# ');
-        resumed.push(performance.now() - asked);
         shell.close();
+        if (asked - began < warmMs) continue;
+        resumed.push(performance.now() - asked);
+        round += 1;
       }
       const value = median(resumed);
       say(`ms: ${resumed.map(Math.round)}; its start, until logged in: ${Math.round(started)}`);
