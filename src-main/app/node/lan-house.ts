@@ -116,7 +116,6 @@ export class LanHouse {
     return note.id;
   }
 
-  /** Puts the far end of a machine's network slot into the switch. */
   /** All cards of a machine that runs; what cannot be joined is in its log. */
   async join(machine: Driver): Promise<void> {
     for (const nic of machine.spec?.nics ?? []) {
