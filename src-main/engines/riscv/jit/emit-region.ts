@@ -78,11 +78,7 @@ export class RegionEmitter extends StepEmitter {
     e.op(0x72);
     e.i32(0);
     e.op(0x48, 0x72); // fuel < 1, or room < 0, or
-    e.hint(false);
-    e.open(4);
-    e.get(local.fuel);
-    e.op(0x0f);
-    e.close();
+    this.returnIf();
     this.loadTlb();
     e.get(local.h);
     e.memory('load64', fieldOffset('pc'));
@@ -200,6 +196,16 @@ export class RegionEmitter extends StepEmitter {
 
   // ---- ways out
 
+  /** Comes back to whoever called, where the i32 on the stack, which is unlikely, is not 0. */
+  private returnIf(): void {
+    const { e } = this;
+    e.hint(false);
+    e.open(4);
+    e.get(local.fuel);
+    e.op(0x0f);
+    e.close();
+  }
+
   /** Hart, fuel, room and a slot are on the stack. */
   private tailCall(): void {
     this.e.op(0x13);
@@ -290,11 +296,7 @@ export class RegionEmitter extends StepEmitter {
     e.op(0x83);
     emitEntry(e, 16, this.module.tlbMask);
     e.op(0x52); // ne
-    e.hint(false);
-    e.open(4);
-    e.get(local.fuel);
-    e.op(0x0f);
-    e.close();
+    this.returnIf();
     e.get(local.h);
     e.get(local.fuel);
     e.get(local.room);
@@ -367,11 +369,7 @@ export class RegionEmitter extends StepEmitter {
     e.get(local.h);
     e.memory('load32', fieldOffset('unwind'));
     e.op(0x72);
-    e.hint(false);
-    e.open(4);
-    e.get(local.fuel);
-    e.op(0x0f);
-    e.close();
+    this.returnIf();
     e.get(local.room);
     e.i32(1);
     e.op(0x6a);

@@ -34,6 +34,16 @@ export function flowOf(blocks: Map<number, Block>, entry: number): Flow {
   }
 }
 
+/** The places of the blocks that each leads to inside the region. */
+export function waysOf(flow: Flow): number[][] {
+  return flow.order.map((block) =>
+    successors(block).flatMap((target) => {
+      const to = flow.index.get(target);
+      return to === undefined || flow.cut.has(edgeKey(block.start, target)) ? [] : [to];
+    }),
+  );
+}
+
 function edges(block: Block, blocks: Map<number, Block>, cut: Set<number>): number[] {
   return successors(block).filter((s) => blocks.has(s) && !cut.has(edgeKey(block.start, s)));
 }

@@ -3,9 +3,8 @@
  * (1), and whether frm is a rounding mode where that decides (2). Once for all that follows, until
  * a CSR instruction or a callee may have changed it.
  */
-import { edgeKey } from './flow.ts';
+import { waysOf } from './flow.ts';
 import type { Flow } from './flow.ts';
-import { successors } from './region.ts';
 import type { Step } from './region.ts';
 
 export function gateOf({ what, bits }: Step): number {
@@ -15,7 +14,8 @@ export function gateOf({ what, bits }: Step): number {
 
 /** By block: what has been looked at on every way to its start. */
 export function gatesAtStarts(flow: Flow): number[] {
-  const { order, index, cut } = flow;
+  const { order } = flow;
+  const ways = waysOf(flow);
   const starts = order.map((_, n) => (n === 0 ? 0 : 3));
   for (let changed = true; changed; ) {
     changed = false;
@@ -23,9 +23,7 @@ export function gatesAtStarts(flow: Flow): number[] {
       let gates = starts[n]!;
       for (const step of block.steps) gates = step.system === 'inside' ? 0 : gates | gateOf(step);
       if (block.end === 'call') gates = 0;
-      for (const target of successors(block)) {
-        const to = index.get(target);
-        if (to === undefined || cut.has(edgeKey(block.start, target))) continue;
+      for (const to of ways[n]!) {
         if ((starts[to]! & gates) === starts[to]) continue;
         starts[to]! &= gates;
         changed = true;

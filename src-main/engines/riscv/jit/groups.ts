@@ -5,11 +5,10 @@
  *
  * Values are numbered: a write makes a new one, and so does a block into which differing ones lead.
  */
-import { edgeKey } from './flow.ts';
+import { waysOf } from './flow.ts';
 import type { Flow } from './flow.ts';
 import { accessOf } from './operands.ts';
 import type { Access } from './operands.ts';
-import { successors } from './region.ts';
 import type { Block, Step } from './region.ts';
 
 export interface Group {
@@ -102,7 +101,8 @@ const entered = (block: Block, n: number) => -(((block.start + 1) << 5) | n);
 
 /** The number of each base's value at each block's start. */
 function valuesAtStarts(flow: Flow, bases: readonly number[]): Int32Array[] {
-  const { order, index, cut } = flow;
+  const { order } = flow;
+  const ways = waysOf(flow);
   const starts = order.map(() => new Int32Array(32).fill(unknown));
   for (const n of bases) starts[0]![n] = entered(order[0]!, n);
   const end = new Int32Array(32);
@@ -113,9 +113,7 @@ function valuesAtStarts(flow: Flow, bases: readonly number[]): Int32Array[] {
       end.set(starts[from]!);
       for (const step of block.steps) number(end, step, bases);
       if (block.end === 'call') renumber(end, block.last!, bases, -1);
-      for (const target of successors(block)) {
-        const to = index.get(target);
-        if (to === undefined || cut.has(edgeKey(block.start, target))) continue;
+      for (const to of ways[from]!) {
         if (meet(starts[to]!, end, order[to]!, bases)) changed = true;
       }
     }

@@ -206,15 +206,7 @@ function readBlock(
   let at = start;
   for (;;) {
     block.next = at;
-    if (at >= 4096) {
-      block.end = 'goto';
-      return block;
-    }
-    if (at !== start && blocks.has(at)) {
-      block.end = 'goto';
-      return block;
-    }
-    if (block.count >= room) {
+    if (at >= 4096 || (at !== start && blocks.has(at)) || block.count >= room) {
       block.end = 'goto';
       return block;
     }

@@ -3,7 +3,7 @@
  * may be newer in a local than in memory, and what has to be in a local. Behind a call nothing is.
  */
 import type { Flow } from './flow.ts';
-import { edgeKey } from './flow.ts';
+import { edgeKey, waysOf } from './flow.ts';
 import { mayFault } from './operands.ts';
 import type { RegisterSet } from './operands.ts';
 import { successors } from './region.ts';
@@ -79,16 +79,6 @@ function stepsOf(block: Block): Step[] {
 function add(to: RegisterSet, more: RegisterSet): void {
   to.x |= more.x;
   to.f |= more.f;
-}
-
-/** The places of the blocks that each leads to inside the region. */
-function waysOf(flow: Flow): number[][] {
-  return flow.order.map((block) =>
-    successors(block).flatMap((target) => {
-      const to = flow.index.get(target);
-      return to === undefined || flow.cut.has(edgeKey(block.start, target)) ? [] : [to];
-    }),
-  );
 }
 
 function dirtyAtStarts(flow: Flow, ways: number[][], written: RegisterSet[]): RegisterSet[] {
